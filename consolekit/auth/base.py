@@ -1,0 +1,175 @@
+"""Auth: the contracts of tokens. Knows grants and hashes; knows no HTTP, no provider, no socket.
+
+- A ``TokenIssuer`` turns a grant into a token, a ``TokenValidator`` turns a token back into its grant.
+- A ``TokenStore`` keeps grants, live sessions and revocations; the shipped issuer and validator
+  (``auth.stored``) live on any store.
+- A token is not a session: it is redeemed once, by one browser, and that browser alone may come
+  back within the grace with the same resume key.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import attrs
+
+from consolekit.core.types import Clock, Grant, Revocation, Secret, SessionInfo, SystemClock
+
+
+@attrs.frozen(kw_only=True)
+class AccessContext:
+    """What is known of the browser that shows a token.
+
+    Attributes:
+        address: Its address, as far as the proxy can tell.
+        resume_hash: SHA-256 (hex) of the key that this browser made for itself; empty if it made
+            none: then it cannot come back after a break.
+    """
+
+    address: str = ""
+    resume_hash: str = ""
+
+
+class TokenIssuer(ABC):
+    """Makes tokens."""
+
+    @abstractmethod
+    async def issue(self, grant: Grant) -> Secret:
+        """Make the one token of this grant: at least 192 random bits, or sealed.
+
+        Raises:
+            StoreUnavailable: it could not be kept; no token exists.
+        """
+
+
+class TokenValidator(ABC):
+    """Says what a token stands for. Entry-point group ``consolekit.token_validators``."""
+
+    @abstractmethod
+    async def validate(self, token: Secret, context: AccessContext) -> Grant:
+        """Redeem the token: give its grant, and see to it that nobody else gets it again.
+
+        Never returns None, never says in public why a token is refused.
+
+        Raises:
+            TokenRefused: it opens nothing (malformed, unknown, used, expired, revoked).
+            StoreUnavailable: it could not be told in time; nothing may be opened.
+        """
+
+    async def released(self, grant: Grant, outcome: str, *, resumable: bool) -> None:
+        """The session of the grant has ended, or never began. Default: nothing to note.
+
+        Args:
+            grant: What ``validate`` gave.
+            outcome: Code of the reason; what ``outcome`` will tell the same browser.
+            resumable: Whether the same browser may come back within the grace.
+        """
+
+    async def outcome(self, token: Secret, context: AccessContext) -> str | None:
+        """Why the last attempt of this same browser with this token failed or ended, as a code.
+
+        A browser's script cannot read the HTTP answer of a refused websocket; it asks here instead.
+
+        Raises:
+            TokenRefused: the token, or the browser's resume key, is not of any grant.
+            StoreUnavailable: it could not be told.
+        """
+        return None
+
+
+class TokenStore(ABC):
+    """Keeps grants, live sessions and revocations. Entry-point group ``consolekit.token_stores``.
+
+    Rules that every store keeps (``consolekit.testing.TokenStoreContract`` checks them):
+
+    - Tokens come as SHA-256 in hex; a raw token never reaches a store.
+    - **Expiry has one boundary**: a grant is alive while ``now < expires_at``.
+    - ``take`` is atomic, between threads, processes and hosts that share the store.
+    - A call that cannot be decided within 2 s raises ``StoreUnavailable``.
+
+    Attributes:
+        shared: True if several processes see the same content.
+        config_schema: JSON Schema of the ``[tokens]`` keys that are the store's own.
+    """
+
+    shared: ClassVar[bool]
+    config_schema: ClassVar[dict[str, Any]] = {"type": "object", "additionalProperties": False}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], clock: Clock | None = None) -> Self:
+        """Build from the operator's table, which ``config_schema`` has already accepted."""
+        return cls(**config, clock=clock or SystemClock())
+
+    @abstractmethod
+    async def put(self, token_hash: str, grant: Grant) -> None:
+        """Keep a grant under its token's hash.
+
+        Raises:
+            ValueError: the hash is already there.
+        """
+
+    @abstractmethod
+    async def take(self, token_hash: str, *, resume_hash: str = "") -> Grant:
+        """Redeem, atomically: exactly one caller gets a fresh grant.
+
+        The first take binds the grant to ``resume_hash``. A later take succeeds only with the same,
+        non-empty ``resume_hash`` before the resume deadline: first take + ``session_seconds``, or what
+        ``release`` has set since.
+
+        Raises:
+            TokenRefused: unknown, expired, used or revoked.
+        """
+
+    @abstractmethod
+    async def release(self, grant_id: str, *, outcome: str, resume_until: float) -> None:
+        """Note how the session on a taken grant ended and until when (epoch s) its browser may resume.
+
+        A grant that is not there any more is no error.
+        """
+
+    @abstractmethod
+    async def outcome(self, token_hash: str, *, resume_hash: str) -> str | None:
+        """The last ``release`` outcome of a taken grant; None if there is none yet.
+
+        Raises:
+            TokenRefused: no grant has this hash *and* was taken with this resume hash.
+        """
+
+    @abstractmethod
+    async def grants(self) -> list[Grant]:
+        """Every grant that could still open or resume a session, oldest first."""
+
+    @abstractmethod
+    async def revoke(self, revocation: Revocation) -> int:
+        """Remove the grants it kills, keep it for ``revocations``; returns how many grants went.
+
+        A revocation of scope SESSION also makes that session's grant unusable for a resume.
+        """
+
+    @abstractmethod
+    async def revocations(self, after: int) -> tuple[int, list[Revocation]]:
+        """Wait for revocations with a number above ``after``, at most about 10 s.
+
+        Args:
+            after: The cursor that the last call gave; -1 begins at now and returns at once.
+
+        Returns:
+            The new cursor and what came (empty when nothing did). Seen within 0.5 s by every process.
+        """
+
+    @abstractmethod
+    async def keep_sessions(self, owner: str, infos: Sequence[SessionInfo]) -> None:
+        """Replace the live sessions that ``owner`` (one proxy process) has. Called at least every 10 s."""
+
+    @abstractmethod
+    async def sessions(self) -> list[SessionInfo]:
+        """Live sessions of every owner heard of in the last 30 s, oldest first."""
+
+    @abstractmethod
+    async def purge(self) -> int:
+        """Forget grants past expiry and resume deadline, old revocations, silent owners; how many grants."""
+
+    async def aclose(self) -> None:
+        """Give back files and connections."""

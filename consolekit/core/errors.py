@@ -1,0 +1,368 @@
+"""Core: the whole error tree. Knows no transport; knows which HTTP status fits, as a number.
+
+::
+
+    ConsoleKitError
+    |- ConfigError                 wrong configuration: every problem with its place
+    |- RequestError
+    |  |- InvalidRequest           the request breaks the schema
+    |  |- UnsupportedConsole       no such <protocol, type> pair here
+    |- PluginError
+    |  |- PluginNotFound, PluginLoadFailed, DuplicatePlugin, IncompatiblePlugin
+    |- AccessError
+    |  |- TokenRefused             missing, malformed, unknown, used, expired, revoked: one answer
+    |  |- OriginRefused, PermitRefused
+    |  |- LimitReached             the one refusal that says what it is
+    |- StoreUnavailable            tokens can be neither given nor checked: fail closed
+    |- NotFound                    a grant or session that is not there
+    |- Draining                    this process takes no new sessions
+    |- ProviderError
+    |  |- UnknownServer, ConsoleUnavailable, ConsoleConflict, ConsoleNotImplemented
+    |- PeerError                   while talking to the console's server (or its viewer)
+       |- ConnectFailed, ConnectTimeout
+       |- CertificateRefused, HostnameMismatch
+       |- HandshakeError -> NoCommonSecurity, AuthenticationRejected, PeerClosed, HandshakeTimeout
+
+``str(error)`` is always safe to log: no class puts a secret or a token in its text. ``code`` is a
+stable slug (metric label, log key, problem type). ``title`` is what anybody outside may read;
+``status`` is the HTTP status that fits where the error reaches HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+import attrs
+
+
+class ConsoleKitError(Exception):
+    """Everything that consolekit raises on purpose."""
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Something went wrong inside the console gateway."
+
+    @property
+    def public_detail(self) -> str:
+        """A sentence that may leave the process beyond ``title``; empty where nothing may."""
+        return ""
+
+
+@attrs.frozen
+class Problem:
+    """One thing that is wrong in outside data, and where.
+
+    Attributes:
+        path: Where it is: a dotted path such as ``providers.lab.servers.web-1.address``.
+        message: What is wrong and what would be right. Never quotes the value.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class _ProblemList(ConsoleKitError):
+    """Shared by the two errors that carry every problem at once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+    @property
+    def public_detail(self) -> str:
+        """The problems; they name paths and rules, never values."""
+        return str(self)
+
+
+class ConfigError(_ProblemList):
+    """The configuration is wrong; lists every problem, not only the first."""
+
+    code = "config_invalid"
+    title = "The configuration is wrong."
+
+
+class RequestError(ConsoleKitError, ValueError):
+    """What was asked cannot be meant."""
+
+    code = "bad_request"
+    status = 400
+    title = "The request cannot be understood."
+
+
+class InvalidRequest(_ProblemList, RequestError):
+    """The request breaks the schema; lists every problem with its JSON path."""
+
+    code = "invalid_request"
+    status = 422
+    title = "The request does not match the console schema."
+
+
+class UnsupportedConsole(RequestError):
+    """The pair is not registered here; says which pairs are."""
+
+    code = "unsupported_console"
+    status = 422
+    title = "This <protocol, type> pair is not offered here."
+
+    def __init__(self, key: str, known: Sequence[str], reason: str = "") -> None:
+        self.key, self.known, self.reason = key, tuple(known), reason
+        pairs = ", ".join(self.known) or "none"
+        super().__init__(f"console {key} is not offered{f' ({reason})' if reason else ''}; "
+                         f"valid pairs: {pairs}")
+
+    @property
+    def public_detail(self) -> str:
+        """The pairs that would be valid."""
+        return str(self)
+
+
+class PluginError(ConsoleKitError):
+    """A plug-in cannot be used; says which, why and the cure."""
+
+    code = "plugin_error"
+
+    def __init__(self, group: str, name: str, reason: str, cure: str = "") -> None:
+        self.group, self.name, self.reason, self.cure = group, name, reason, cure
+        super().__init__(f"plug-in {name!r} of {group}: {reason}" + (f" ({cure})" if cure else ""))
+
+
+class PluginNotFound(PluginError):
+    """No installed distribution offers this name."""
+
+    code = "plugin_not_found"
+
+
+class PluginLoadFailed(PluginError):
+    """Importing the plug-in raised, or it is not what its group demands."""
+
+    code = "plugin_load_failed"
+
+
+class DuplicatePlugin(PluginError):
+    """Two distributions claim one name; choosing silently would be a way in."""
+
+    code = "plugin_duplicate"
+
+
+class IncompatiblePlugin(PluginError):
+    """The plug-in speaks another version of the contract."""
+
+    code = "plugin_incompatible"
+
+
+class AccessError(ConsoleKitError, PermissionError):
+    """Not allowed. Every kind but LimitReached looks the same from outside its HTTP status."""
+
+    code = "access_refused"
+    status = 403
+    title = "Access to this console is refused."
+
+
+class TokenRefused(AccessError):
+    """The token opens nothing. ``why`` is for the log alone: outside all kinds look the same."""
+
+    code = "token_refused"
+    status = 401
+    title = "This console link is not valid (any more). Ask for a new one."
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(f"token refused: {why}")
+
+
+class CallerRefused(AccessError):
+    """The API caller showed no valid key."""
+
+    code = "caller_refused"
+    status = 401
+    title = "A valid API key is needed: Authorization: Bearer <key>."
+
+
+class OriginRefused(AccessError):
+    """The page that opened the websocket is not one of ours."""
+
+    code = "origin_refused"
+    title = "This page may not open consoles here."
+
+
+class PermitRefused(AccessError):
+    """A ``consolekit_permit`` hook refused."""
+
+    code = "permit_refused"
+
+
+class LimitReached(AccessError):
+    """A limit of this site is reached; trying again later may help."""
+
+    code = "limit_reached"
+    status = 429
+    title = "Too many console sessions are open."
+
+    def __init__(self, limit: str, allowed: int) -> None:
+        self.limit, self.allowed = limit, allowed
+        super().__init__(f"limit {limit} of {allowed} reached")
+
+    @property
+    def public_detail(self) -> str:
+        """Which limit."""
+        return str(self)
+
+
+class StoreUnavailable(ConsoleKitError):
+    """The token store did not answer in time; nothing was decided, so nothing is opened."""
+
+    code = "store_unavailable"
+    status = 503
+    title = "Consoles cannot be opened right now. Try again in a few seconds."
+
+
+class Draining(ConsoleKitError):
+    """The process is going away and takes no new sessions."""
+
+    code = "draining"
+    status = 503
+    title = "This gateway is being restarted. Try again in a few seconds."
+
+
+class NotFound(ConsoleKitError):
+    """What was named (a grant, a session) is not there (any more)."""
+
+    code = "not_found"
+    status = 404
+    title = "There is no such thing here."
+
+
+class ProviderError(ConsoleKitError):
+    """A provider could not give the console."""
+
+    code = "provider_error"
+    status = 503
+    title = "The console's provider could not open it."
+
+
+class UnknownServer(ProviderError):
+    """No provider knows this server, or it may not be known to the caller."""
+
+    code = "unknown_server"
+    status = 404
+    title = "There is no such server, or it has no console of this kind."
+
+
+class ConsoleUnavailable(ProviderError):
+    """The server exists; its console cannot be had now. ``retryable`` says if later may help."""
+
+    code = "console_unavailable"
+    title = "The server's console is not available at the moment."
+
+    def __init__(self, reason: str, *, retryable: bool = True) -> None:
+        self.reason, self.retryable = reason, retryable
+        super().__init__(reason)
+
+
+class ConsoleConflict(ProviderError):
+    """The server's state does not allow a console (powered off, being moved, ambiguous)."""
+
+    code = "console_conflict"
+    status = 409
+    title = "The server is in a state that allows no console."
+
+
+class ConsoleNotImplemented(ProviderError):
+    """The pair is known and deliberately not built; the reason says what to use instead."""
+
+    code = "console_not_implemented"
+    status = 501
+    title = "This kind of console is known and not implemented."
+
+    @property
+    def public_detail(self) -> str:
+        """What to use instead."""
+        return str(self)
+
+
+class PeerError(ConsoleKitError):
+    """Talking to the console's server failed."""
+
+    code = "peer_error"
+    status = 502
+    title = "The console's server did not behave as a console."
+
+
+class ConnectFailed(PeerError):
+    """Refused, unreachable, name unknown, socket missing."""
+
+    code = "connect_failed"
+    title = "The console's server cannot be reached."
+
+
+class ConnectTimeout(PeerError):
+    """No answer to the connection attempt within the deadline."""
+
+    code = "connect_timeout"
+    status = 504
+    title = "The console's server does not answer."
+
+
+class CertificateRefused(PeerError):
+    """The server's certificate is not signed by the expected CA, expired, or not the pinned one."""
+
+    code = "certificate_refused"
+    title = "The console server's certificate is not trusted."
+
+
+class HostnameMismatch(CertificateRefused):
+    """The certificate is trusted, but for another host name."""
+
+    code = "hostname_mismatch"
+    title = "The console server's certificate is for another host."
+
+
+class HandshakeError(PeerError):
+    """The peer broke the protocol of its handshake."""
+
+    code = "handshake_failed"
+
+
+class NoCommonSecurity(HandshakeError):
+    """The server offers no security type that the policy allows."""
+
+    code = "no_common_security"
+    title = "The console's server offers no security type that is allowed here."
+
+
+class AuthenticationRejected(HandshakeError):
+    """The server refused the stored password."""
+
+    code = "authentication_rejected"
+    title = "The console's server refused the gateway's password."
+
+
+class PeerClosed(HandshakeError):
+    """The peer closed in the middle of its handshake."""
+
+    code = "peer_closed"
+    title = "The console's server closed the connection."
+
+
+class HandshakeTimeout(HandshakeError):
+    """The handshake was not finished within its deadline."""
+
+    code = "handshake_timeout"
+    status = 504
+    title = "The console's server did not finish its handshake in time."
+
+
+def every_error() -> dict[str, type[ConsoleKitError]]:
+    """All error classes by ``code``: for docs, metrics labels and stored outcomes."""
+    found: dict[str, type[ConsoleKitError]] = {}
+    queue: list[type[ConsoleKitError]] = [ConsoleKitError]
+    while queue:
+        cls = queue.pop(0)
+        queue.extend(cls.__subclasses__())
+        if cls.__module__ == __name__ and not cls.__name__.startswith("_"):
+            found[cls.code] = cls
+    return found

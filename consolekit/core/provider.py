@@ -1,0 +1,83 @@
+"""Core: the contract between consolekit and a hypervisor's provider.
+
+A provider is found through the entry-point group ``consolekit.providers``, named and configured by
+an operator's ``[providers.NAME]`` table (``use`` names the entry point), or passed in by an integrator.
+It knows its hypervisor and nothing of HTTP, tokens or browsers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from consolekit.core.handshake import Script
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint
+
+API_VERSION = 1
+"""The contract this package speaks; a provider with another ``api_version`` is not loaded."""
+
+NOTHING: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
+"""A JSON Schema (2020-12) that accepts the empty object only."""
+
+
+class ConsoleProvider(ABC):
+    """Gives consoles of one hypervisor or protocol. Two members are required: ``keys``, ``open``.
+
+    Attributes:
+        api_version: The contract's version the provider was written for.
+        keys: The pairs it offers.
+        refused_keys: Pairs it knows and deliberately does not offer, each with the reason and what
+            to use instead; asking for one is ``ConsoleNotImplemented``, not "unknown".
+        params_schema: JSON Schema (2020-12) of ``ConsoleRequest.params``; default: nothing.
+        config_schema: JSON Schema of the operator's ``[providers.NAME]`` table without ``use``.
+    """
+
+    api_version: ClassVar[int] = API_VERSION
+    keys: ClassVar[tuple[ConsoleKey, ...]] = ()
+    refused_keys: ClassVar[Mapping[ConsoleKey, str]] = {}
+    params_schema: ClassVar[Mapping[str, Any]] = NOTHING
+    config_schema: ClassVar[Mapping[str, Any]] = NOTHING
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build from the operator's table, which ``config_schema`` has already accepted.
+
+        Args:
+            config: The table as plain data; relative paths in it are already absolute.
+
+        Raises:
+            ConfigError: a value is wrong in a way that no schema can say.
+        """
+        return cls(**config)
+
+    async def check(self, request: ConsoleRequest) -> None:
+        """Say early, when the URL is made, that a console cannot be had. Default: say nothing.
+
+        Opens nothing and takes no ticket.
+
+        Raises:
+            UnknownServer: the provider does not know the server; the next provider is asked.
+            ConsoleConflict: the server's state allows no console.
+            ConsoleUnavailable: it cannot be had now.
+        """
+
+    @abstractmethod
+    async def open(self, request: ConsoleRequest) -> Endpoint:
+        """Give a fresh console, with a fresh ticket where there is one; called when the browser connects.
+
+        Raises:
+            UnknownServer: the server is gone.
+            ConsoleConflict: its state allows no console.
+            ConsoleUnavailable: it cannot be had now.
+        """
+
+    def handshake(self, endpoint: Endpoint) -> Script | None:
+        """The script to play before bytes are relayed. Default None: relay from the first byte."""
+        return None
+
+    async def close(self, endpoint: Endpoint) -> None:
+        """The session on this endpoint has ended, in whatever way. Default: nothing to give back."""
+
+    async def aclose(self) -> None:
+        """The provider itself ends; give back logins and pools. Default: nothing."""
