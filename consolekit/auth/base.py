@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from consolekit.core.types import Clock, Grant, Revocation, Secret, SessionInfo, SystemClock
+from consolekit.core.types import Clock, Grant, Revocation, Secret, SessionInfo
 
 
 @attrs.frozen(kw_only=True)
@@ -98,9 +98,13 @@ class TokenStore(ABC):
     config_schema: ClassVar[dict[str, Any]] = {"type": "object", "additionalProperties": False}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], clock: Clock | None = None) -> Self:
-        """Build from the operator's table, which ``config_schema`` has already accepted."""
-        return cls(**config, clock=clock or SystemClock())
+    @abstractmethod
+    def from_config(cls, config: dict[str, Any], *, clock: Clock) -> Self:
+        """Build from the operator's table, which ``config_schema`` has already accepted.
+
+        Raises:
+            ConfigError: a value is wrong in a way that no schema can say.
+        """
 
     @abstractmethod
     async def put(self, token_hash: str, grant: Grant) -> None:

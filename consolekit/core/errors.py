@@ -111,8 +111,9 @@ class UnsupportedConsole(RequestError):
     def __init__(self, key: str, known: Sequence[str], reason: str = "") -> None:
         self.key, self.known, self.reason = key, tuple(known), reason
         pairs = ", ".join(self.known) or "none"
-        super().__init__(f"console {key} is not offered{f' ({reason})' if reason else ''}; "
-                         f"valid pairs: {pairs}")
+        super().__init__(
+            f"console {key} is not offered{f' ({reason})' if reason else ''}; valid pairs: {pairs}"
+        )
 
     @property
     def public_detail(self) -> str:

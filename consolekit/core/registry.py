@@ -30,7 +30,7 @@ class ProviderRegistry:
     def __iter__(self) -> Iterator[tuple[str, ConsoleProvider]]:
         return iter(self._by_name.items())
 
-    def keys(self) -> tuple[ConsoleKey, ...]:
+    def pairs(self) -> tuple[ConsoleKey, ...]:
         """Every offered pair, sorted, once each."""
         return tuple(sorted({key for _, provider in self for key in provider.keys}))
 
@@ -58,4 +58,4 @@ class ProviderRegistry:
         for _, provider in self:
             if key in provider.refused_keys:
                 raise ConsoleNotImplemented(f"console {key}: {provider.refused_keys[key]}")
-        raise UnsupportedConsole(str(key), [str(known) for known in self.keys()])
+        raise UnsupportedConsole(str(key), [str(known) for known in self.pairs()])

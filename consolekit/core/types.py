@@ -247,6 +247,31 @@ class SessionInfo:
     reason: str = ""
 
 
+class Action(enum.Enum):
+    """What a caller of the API wants to do; ``consolekit_permit`` hooks decide by it."""
+
+    CREATE = "console.create"
+    OFFERS = "console.offers"
+    REVOKE = "grant.revoke"
+    LIST = "session.list"
+    KILL = "session.kill"
+
+
+@attrs.frozen(kw_only=True)
+class Caller:
+    """Who asks for consoles (not who views them).
+
+    Attributes:
+        name: Name of the API key, or what an integrator calls its user.
+        servers: Shell patterns of server ids that the caller may ask for.
+        subjects: Shell patterns of subjects that the caller may ask for.
+    """
+
+    name: str
+    servers: tuple[str, ...] = ("*",)
+    subjects: tuple[str, ...] = ("*",)
+
+
 class Scope(enum.Enum):
     """What a revocation names."""
 
@@ -258,7 +283,7 @@ class Scope(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Revocation:
-    """"Whatever this names, issued up to this instant, ends now."
+    """ "Whatever this names, issued up to this instant, ends now."
 
     Attributes:
         scope: What ``value`` is.

@@ -1,0 +1,85 @@
+"""Core: who listens to the hooks, and what happens when a listener fails. Knows no entry points."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any
+
+import pluggy
+
+from consolekit.core.errors import PermitRefused
+from consolekit.core.hookspecs import PROJECT, HookSpecs
+from consolekit.core.types import Action, Caller
+
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Decorator that marks an implementation of a hook."""
+
+_log = logging.getLogger(__name__)
+
+
+class Hooks:
+    """One kit's plug-ins; two kits in one process do not see each other."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(HookSpecs)
+
+    def register(self, plugin: object, name: str | None = None) -> None:
+        """Add a listener: an object or module with ``@hookimpl`` functions.
+
+        Args:
+            plugin: The listener.
+            name: How to call it in logs; default: made from its type.
+
+        Raises:
+            ValueError: already registered, or the name is taken.
+            TypeError: it implements an unknown hook, takes an argument the hook has not, or is a
+                coroutine function (nobody would await it).
+        """
+        try:
+            registered = self._manager.register(plugin, name)
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as exc:
+            self._manager.unregister(plugin)
+            raise TypeError(f"hook plug-in does not fit: {exc}") from exc
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            implementations = [impl for impl in caller.get_hookimpls() if impl.plugin is plugin]
+            if any(inspect.iscoroutinefunction(impl.function) for impl in implementations):
+                self._manager.unregister(plugin)
+                raise TypeError(f"hook {caller.name} of {registered} is async; hooks are plain functions")
+
+    def unregister(self, plugin: object) -> None:
+        """Remove a listener."""
+        self._manager.unregister(plugin)
+
+    def names(self) -> list[str]:
+        """The registered listeners' names, sorted."""
+        return sorted(name for name, plugin in self._manager.list_name_plugin() if plugin is not None)
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Tell every listener; one that raises is logged and keeps nobody from the others.
+
+        pluggy's own call stops at the first exception, so the listeners are called one by one.
+        """
+        for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            try:
+                impl.function(*(arguments[name] for name in impl.argnames))
+            except Exception:
+                _log.exception("hook failed", extra={"hook": hook, "plugin": impl.plugin_name})
+
+    def permit(self, caller: Caller, action: Action, *, server_id: str, subject: str) -> None:
+        """Ask every ``consolekit_permit``.
+
+        Raises:
+            PermitRefused: one of them refused or failed; the text (for the log) says which.
+        """
+        arguments = {"caller": caller, "action": action, "server_id": server_id, "subject": subject}
+        for impl in reversed(self._manager.hook.consolekit_permit.get_hookimpls()):
+            try:
+                reason = impl.function(*(arguments[name] for name in impl.argnames))
+            except Exception as exc:
+                _log.exception("permit hook failed: refused", extra={"plugin": impl.plugin_name})
+                raise PermitRefused(f"{impl.plugin_name} failed") from exc
+            if reason is not None:
+                raise PermitRefused(f"{impl.plugin_name}: {reason}")

@@ -1,0 +1,48 @@
+"""Core: the hooks that plug-ins may implement. Signatures and names are public and stay.
+
+Hooks tell everyone; they never choose (that is what entry points are for). All are plain functions,
+called in the event loop's thread, once per request or session, never per frame; so they must not
+block. ``consolekit_permit`` may refuse and never grant; an exception in it refuses. An exception
+in any other hook is logged and changes nothing.
+"""
+
+from __future__ import annotations
+
+import pluggy
+
+from consolekit.core.types import Action, Caller, ConsoleRequest, SessionInfo
+
+PROJECT = "consolekit"
+hookspec = pluggy.HookspecMarker(PROJECT)
+
+
+class HookSpecs:
+    """Every hook; implement any subset as functions of a module or methods of an object."""
+
+    @hookspec
+    def consolekit_permit(self, caller: Caller, action: Action, server_id: str, subject: str) -> str | None:
+        """May this caller do this? Return the reason of a refusal for the log, or None for no objection.
+
+        Every implementation is asked; any refusal refuses. Asked before a console is created, a grant is
+        revoked, a session is listed or killed.
+        """
+
+    @hookspec
+    def consolekit_request_validated(self, request: ConsoleRequest, caller: Caller) -> None:
+        """A request passed the schema and the permit hooks; no provider has been asked yet."""
+
+    @hookspec
+    def consolekit_session_opening(self, session: SessionInfo) -> None:
+        """A token was redeemed; the target is about to be connected."""
+
+    @hookspec
+    def consolekit_session_opened(self, session: SessionInfo) -> None:
+        """The handshake is done; bytes flow."""
+
+    @hookspec
+    def consolekit_session_closed(self, session: SessionInfo) -> None:
+        """Both sides are closed; ``session`` has its end, bytes and reason. Once for every opening."""
+
+    @hookspec
+    def consolekit_access_refused(self, code: str, address: str) -> None:
+        """A browser was refused before any session began; ``code`` is the error's stable code."""

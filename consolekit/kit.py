@@ -1,0 +1,339 @@
+"""Kit: the embedder's facade, from "show me this server's console" to a URL, and back by revoking.
+
+Knows core, tokens and providers; knows no HTTP server. Everything is passed in: no globals, so two kits
+in one process do not see each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import attrs
+
+from consolekit.auth.base import TokenIssuer, TokenStore, TokenValidator
+from consolekit.core.errors import (
+    ConsoleConflict,
+    ConsoleKitError,
+    ConsoleUnavailable,
+    InvalidRequest,
+    NotFound,
+    PermitRefused,
+    Problem,
+    ProviderError,
+    UnknownServer,
+)
+from consolekit.core.hooks import Hooks
+from consolekit.core.registry import ProviderRegistry
+from consolekit.core.schema import MAX_TTL_SECONDS, ConsoleSchema
+from consolekit.core.types import (
+    Action,
+    Caller,
+    Clock,
+    ConsoleKey,
+    ConsoleRequest,
+    Grant,
+    Revocation,
+    Scope,
+    Secret,
+    SessionInfo,
+    SystemClock,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
+def _check_ttl(_: object, __: attrs.Attribute[int], value: int) -> None:
+    if not 1 <= value <= MAX_TTL_SECONDS:
+        raise ValueError(f"token_seconds must be from 1 to {MAX_TTL_SECONDS}")
+
+
+@attrs.frozen(kw_only=True)
+class KitSettings:
+    """What an operator decides about links.
+
+    Attributes:
+        base_url: Where browsers reach the proxy: ``https://consoles.example.org`` with any path prefix.
+        token_seconds: How long a link may be opened, 1 to 600.
+        session_seconds: How long a session may last, reconnects included.
+        check_seconds: How long a provider may take to say whether a console can be had.
+    """
+
+    base_url: str = attrs.field(default="http://127.0.0.1:6080", converter=_without_slash)
+    token_seconds: int = attrs.field(default=60, validator=_check_ttl)
+    session_seconds: float = 12 * 3600.0
+    check_seconds: float = 10.0
+
+
+@attrs.frozen(kw_only=True)
+class ConsoleLink:
+    """A console that a browser may open now.
+
+    Attributes:
+        key: The pair.
+        server_id: The server.
+        url: The page's URL with its token in the fragment; whoever has it opens the console, once.
+        token: The token alone, for viewers that are not our page.
+        grant_id: Public name of the grant, to revoke it by.
+        expires_at: Epoch seconds; the link opens nothing from this instant on.
+    """
+
+    key: ConsoleKey
+    server_id: str
+    url: Secret
+    token: Secret
+    grant_id: str
+    expires_at: float
+
+
+@attrs.frozen(kw_only=True)
+class Offer:
+    """One pair that a server offers, or would offer but for ``reason``.
+
+    Attributes:
+        key: The pair.
+        provider: The configured provider that knows the server.
+        available: False when the provider knows the server and cannot show it now.
+        code: The error's code when it is not available.
+    """
+
+    key: ConsoleKey
+    provider: str
+    available: bool = True
+    code: str = ""
+
+
+class ConsoleKit:
+    """Validate, permit, check, issue; list; revoke.
+
+    Args:
+        registry: The providers, in order.
+        store: Where grants, sessions and revocations are.
+        issuer: Makes tokens.
+        validators: Redeem tokens, asked in order.
+        hooks: Who listens.
+        clock: Where time comes from.
+        settings: See ``KitSettings``.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: ProviderRegistry,
+        store: TokenStore,
+        issuer: TokenIssuer,
+        validators: Sequence[TokenValidator],
+        hooks: Hooks | None = None,
+        clock: Clock | None = None,
+        settings: KitSettings | None = None,
+    ) -> None:
+        self.registry = registry
+        self.store = store
+        self.issuer = issuer
+        self.validators = tuple(validators)
+        self.hooks = hooks or Hooks()
+        self.clock = clock or SystemClock()
+        self.settings = settings or KitSettings()
+        self.schema = ConsoleSchema(registry)
+
+    async def create(
+        self, server_id: object, data: Mapping[str, Any], *, caller: Caller, subject: str | None = None
+    ) -> ConsoleLink:
+        """Make a link to a server's console.
+
+        Args:
+            server_id: Which server.
+            data: ``protocol`` and ``type``, optionally ``subject``, ``params``, ``ttl_seconds``; outside data,
+                validated here.
+            caller: Who asks.
+            subject: For whom, where ``data`` does not say; default: the caller's name.
+
+        Raises:
+            InvalidRequest: ``data`` breaks the schema.
+            UnsupportedConsole: the pair is not registered.
+            ConsoleNotImplemented: the pair is known and deliberately not offered.
+            PermitRefused: a hook refused.
+            UnknownServer: no provider of the pair knows the server.
+            ConsoleConflict: the server's state allows no console.
+            ConsoleUnavailable: it cannot be had now.
+            StoreUnavailable: the token could not be kept.
+        """
+        request = self.schema.validate(server_id, data, subject=subject or caller.name)
+        self.hooks.permit(caller, Action.CREATE, server_id=request.server_id, subject=request.subject)
+        self.hooks.notify("consolekit_request_validated", request=request, caller=caller)
+        provider = await self._find(request)
+        now = self.clock.now()
+        grant = Grant(
+            id=secrets.token_hex(8),
+            request=request,
+            provider=provider,
+            issued_at=now,
+            expires_at=now + data.get("ttl_seconds", self.settings.token_seconds),
+            session_seconds=self.settings.session_seconds,
+        )
+        return self._link(grant, await self.issuer.issue(grant))
+
+    def _link(self, grant: Grant, token: Secret) -> ConsoleLink:
+        key = grant.request.key
+        fragment = urlencode(
+            {
+                "token": token.reveal(),
+                "server": grant.request.server_id,
+                "protocol": key.protocol,
+                "type": key.type,
+            }
+        )
+        return ConsoleLink(
+            key=key,
+            server_id=grant.request.server_id,
+            url=Secret(f"{self.settings.base_url}/console/#{fragment}"),
+            token=token,
+            grant_id=grant.id,
+            expires_at=grant.expires_at,
+        )
+
+    async def _find(self, request: ConsoleRequest) -> str:
+        """The first provider, in order, that knows the server."""
+        for name, _ in self.registry.offering(request.key):
+            try:
+                await self._check(name, request)
+            except UnknownServer:
+                continue
+            return name
+        raise UnknownServer(f"no provider of {request.key} knows server {request.server_id}")
+
+    async def _check(self, name: str, request: ConsoleRequest) -> None:
+        seconds = self.settings.check_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await self.registry.get(name).check(request)
+        except ConsoleKitError:
+            raise
+        except TimeoutError as exc:
+            raise ConsoleUnavailable(f"provider {name} gave no answer within {seconds:g} s") from exc
+        except Exception as exc:
+            _log.exception("provider raised what its contract does not allow", extra={"provider": name})
+            raise ProviderError(f"provider {name} failed: {type(exc).__name__}") from exc
+
+    async def offers(self, server_id: object, *, caller: Caller) -> list[Offer]:
+        """Which pairs a server offers now, in the registry's order.
+
+        Raises:
+            InvalidRequest: the server id breaks the schema.
+            PermitRefused: a hook refused.
+            UnknownServer: no provider knows the server.
+        """
+        found: list[Offer] = []
+        for key in self.registry.pairs():
+            probe = self.schema.probe(server_id, key, subject=caller.name)
+            self.hooks.permit(caller, Action.OFFERS, server_id=probe.server_id, subject=probe.subject)
+            found.extend(await self._offers_of(key, probe))
+        if not found:
+            raise UnknownServer(f"no provider knows server {server_id}")
+        return found
+
+    async def _offers_of(self, key: ConsoleKey, probe: ConsoleRequest) -> list[Offer]:
+        for name, _ in self.registry.offering(key):
+            try:
+                await self._check(name, probe)
+            except UnknownServer:
+                continue
+            except (ConsoleConflict, ConsoleUnavailable) as exc:
+                return [Offer(key=key, provider=name, available=False, code=exc.code)]
+            return [Offer(key=key, provider=name)]
+        return []
+
+    async def sessions(self, *, caller: Caller, server_id: str | None = None) -> list[SessionInfo]:
+        """Live sessions that the caller may see, oldest first.
+
+        Raises:
+            StoreUnavailable: they cannot be told now.
+        """
+        return [
+            session
+            for session in await self.store.sessions()
+            if server_id in (None, session.server_id) and self._may_list(caller, session)
+        ]
+
+    def _may_list(self, caller: Caller, session: SessionInfo) -> bool:
+        try:
+            self.hooks.permit(caller, Action.LIST, server_id=session.server_id, subject=session.subject)
+        except PermitRefused:
+            return False
+        return True
+
+    async def revoke(self, grant_id: str, *, caller: Caller) -> None:
+        """Take a grant back: its token opens nothing any more, its live session ends.
+
+        Raises:
+            NotFound: there is no such grant, or the caller may not know of it.
+            StoreUnavailable: it could not be written; nothing is revoked.
+        """
+        for grant in await self.store.grants():
+            if grant.id == grant_id:
+                request = grant.request
+                self._permit_end(caller, Action.REVOKE, request.server_id, request.subject)
+                await self._revoke(Scope.GRANT, grant_id)
+                return
+        for session in await self.store.sessions():
+            if session.grant_id == grant_id:
+                self._permit_end(caller, Action.REVOKE, session.server_id, session.subject)
+                await self._revoke(Scope.GRANT, grant_id)
+                return
+        raise NotFound(f"no grant {grant_id[:64]!r}")
+
+    async def kill(self, session_id: str, *, caller: Caller) -> None:
+        """End one live session, wherever it lives; it cannot be resumed.
+
+        Raises:
+            NotFound: there is no such session, or the caller may not know of it.
+            StoreUnavailable: it could not be written; the session goes on.
+        """
+        for session in await self.store.sessions():
+            if session.id == session_id:
+                self._permit_end(caller, Action.KILL, session.server_id, session.subject)
+                await self._revoke(Scope.SESSION, session_id)
+                return
+        raise NotFound(f"no session {session_id[:64]!r}")
+
+    def _permit_end(self, caller: Caller, action: Action, server_id: str, subject: str) -> None:
+        """A caller that may not end it is not told that it is there."""
+        try:
+            self.hooks.permit(caller, action, server_id=server_id, subject=subject)
+        except PermitRefused as exc:
+            raise NotFound(f"{action.value} refused: {exc}") from exc
+
+    async def revoke_all(self, scope: Scope, value: str) -> int:
+        """Take back everything issued so far for a server or a subject; for hypervisor events and leavers.
+
+        Returns:
+            How many grants were removed. Live sessions end wherever they are.
+
+        Raises:
+            InvalidRequest: ``scope`` is neither SERVER nor SUBJECT.
+            StoreUnavailable: it could not be written; nothing is revoked.
+        """
+        if scope not in (Scope.SERVER, Scope.SUBJECT):
+            raise InvalidRequest([Problem("scope", "must be server or subject")])
+        return await self._revoke(scope, value)
+
+    async def _revoke(self, scope: Scope, value: str) -> int:
+        revocation = Revocation(scope=scope, value=value, at=self.clock.now())
+        return await self.store.revoke(revocation)
+
+    async def aclose(self) -> None:
+        """End providers and store; each is closed even if another's close fails."""
+        for name, provider in self.registry:
+            try:
+                await provider.aclose()
+            except Exception:
+                _log.exception("provider did not close cleanly", extra={"provider": name})
+        await self.store.aclose()
