@@ -151,8 +151,8 @@ class ConsoleKit:
 
         Args:
             server_id: Which server.
-            data: ``protocol`` and ``type``, optionally ``subject``, ``params``, ``ttl_seconds``; outside data,
-                validated here.
+            data: ``protocol`` and ``type``, optionally ``subject``, ``params``, ``ttl_seconds``;
+                outside data, validated here.
             caller: Who asks.
             subject: For whom, where ``data`` does not say; default: the caller's name.
 

@@ -1,4 +1,4 @@
-"""Core: sans-I/O handshake scripts over two peers, and the driver that runs one.
+r"""Core: sans-I/O handshake scripts over two peers, and the driver that runs one.
 
 Pure: no asyncio, socket, ssl, time, logging. Whoever has the sockets (the proxy's session)
 feeds bytes in and carries actions out.

@@ -1,7 +1,7 @@
-"""Core: the ``<protocol, type>`` JSON Schema, composed from what is registered; the only door to jsonschema.
+"""Core: the ``<protocol, type>`` JSON Schema, composed from what is registered.
 
-The whole schema (``ConsoleSchema.document``) is what ``consolekit schema`` exports and OpenAPI shows. Validation
-goes the same way in three steps, so that an unregistered *pair* is told as such, with the pairs that exist,
+The only door to jsonschema. The whole schema (``ConsoleSchema.document``) is what ``consolekit schema``
+exports and OpenAPI shows. Validation goes the same way in three steps, so that an unregistered *pair* is told as such, with the pairs that exist,
 and no error text ever quotes a value.
 """
 

@@ -283,7 +283,7 @@ class Scope(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Revocation:
-    """ "Whatever this names, issued up to this instant, ends now."
+    """An order: whatever this names, issued up to this instant, ends now.
 
     Attributes:
         scope: What ``value`` is.

@@ -1,0 +1,27 @@
+"""HTTP: one line per request, without query, headers or body: any of them may hold a token."""
+
+from __future__ import annotations
+
+import logging
+
+from tornado.web import RequestHandler
+
+_log = logging.getLogger("consolekit.access")
+_MAX_PATH = 200
+
+
+def log_request(handler: RequestHandler) -> None:
+    """Tornado's ``log_function``: method, bounded path, status, milliseconds, address."""
+    request = handler.request
+    path = request.path[:_MAX_PATH].encode("unicode_escape").decode("ascii")
+    status = handler.get_status()
+    level = logging.WARNING if status >= 500 else logging.INFO
+    _log.log(
+        level,
+        "%d %s %s %.1fms",
+        status,
+        request.method,
+        path,
+        1000.0 * request.request_time(),
+        extra={"remote_address": request.remote_ip, "status": status},
+    )

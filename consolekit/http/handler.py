@@ -1,0 +1,126 @@
+"""HTTP: the base of every request handler. Knows no console.
+
+Hosts are checked before anything else; every refusal is a problem document; nothing that an attacker
+sent is echoed or logged beyond a bounded path.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Mapping
+from types import TracebackType
+from typing import Any
+
+from tornado.web import HTTPError, RequestHandler
+
+from consolekit.core.errors import ConsoleKitError
+from consolekit.http.problems import CONTENT_TYPE, problem_of, problem_of_status
+
+_log = logging.getLogger(__name__)
+MAX_URI = 8 * 1024
+MAX_HEADER_LINE = 8 * 1024
+MAX_HEADERS = 100
+
+SAFE_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Handler(RequestHandler):
+    """What every handler here does alike. The application's setting ``hosts`` lists the names it answers to.
+
+    Attributes:
+        any_host: True for handlers that answer whatever name they are called by (health probes).
+    """
+
+    any_host = False
+
+    def set_default_headers(self) -> None:
+        """Safe by default: not stored, not framed, not sniffed, no server version."""
+        self.clear_header("Server")
+        for name, value in SAFE_HEADERS.items():
+            self.set_header(name, value)
+
+    def prepare(self) -> None:
+        """Refuse what is too large, ambiguous, or meant for another host (RFC 9112, 3.2)."""
+        request = self.request
+        if len(request.uri or "") > MAX_URI:
+            raise HTTPError(414)
+        headers = list(request.headers.get_all())
+        if len(headers) > MAX_HEADERS or any(len(k) + len(v) > MAX_HEADER_LINE for k, v in headers):
+            raise HTTPError(431)
+        if not (request.uri or "").startswith("/") or (request.uri or "").startswith("//"):
+            raise HTTPError(400)
+        if len(request.headers.get_list("Host")) != 1:
+            raise HTTPError(400)
+        if not self.any_host and not self._is_our_host(request.host):
+            raise HTTPError(421)
+
+    def _is_our_host(self, host: str) -> bool:
+        hosts: Collection[str] = self.settings["hosts"]
+        return host.lower() in hosts
+
+    def fail(self, error: ConsoleKitError) -> None:
+        """Answer with the error's problem document, and nothing else."""
+        if error.status >= 500:
+            _log.warning("%s: %s", error.code, error)
+        else:
+            _log.info("%s: %s", error.code, error)
+        self._answer(problem_of(error))
+
+    def _answer(self, document: dict[str, Any]) -> None:
+        self.clear()
+        self.set_status(document["status"])
+        if document["status"] == 405:
+            self.set_header("Allow", ", ".join(self._methods()))
+        if document["status"] == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+        if document["status"] in (429, 503):
+            self.set_header("Retry-After", "5")
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.finish(json.dumps(document))
+
+    def _methods(self) -> list[str]:
+        base = RequestHandler
+        return [
+            method
+            for method in self.SUPPORTED_METHODS
+            if getattr(type(self), method.lower()) is not getattr(base, method.lower())
+        ]
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Every error that reaches tornado, as a problem document."""
+        error = (kwargs.get("exc_info") or (None, None, None))[1]
+        if isinstance(error, ConsoleKitError):
+            self.fail(error)
+        else:
+            self._answer(problem_of_status(status_code))
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Log what is our fault; tornado would print the whole request, its URI and headers included."""
+        if isinstance(value, HTTPError | ConsoleKitError):
+            return
+        _log.error(
+            "unexpected failure in %s", type(self).__name__, exc_info=(typ, value, tb) if typ else None  # type: ignore[arg-type]  # typ and value come together
+        )
+
+
+class NotFoundHandler(Handler):
+    """404 for whatever no route takes."""
+
+    def prepare(self) -> None:
+        """Refuse what is malformed as such, the rest as not found."""
+        super().prepare()
+        raise HTTPError(404)

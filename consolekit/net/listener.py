@@ -1,0 +1,212 @@
+"""Net: accepts connections for an HTTP server. Knows no console and no token.
+
+Beyond tornado's own listener: TLS through memory BIOs with a deadline, a bound on connections that have
+shown nothing yet (in all and per address), and no spinning when descriptors run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+
+import attrs
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from consolekit.core.errors import ConsoleKitError
+from consolekit.net.channels import Channel, SocketChannel, start_tls
+from consolekit.net.stream import ChannelStream
+
+_log = logging.getLogger(__name__)
+_ACCEPT_AT_ONCE = 64  # then let the sessions have the loop
+_RETRY_SECONDS = 0.1
+_BACKLOG = 1024
+_OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+@attrs.frozen(kw_only=True)
+class ListenerSettings:
+    """What a listener may cost before anybody has shown a token.
+
+    Attributes:
+        pending: Connections in all that are still plain HTTP.
+        pending_per_address: The same for one address.
+        request_seconds: Deadline for the TLS handshake, then for each request's header, then its body.
+        max_header: Bytes of a request's line and headers.
+        max_body: Bytes of a request's body.
+    """
+
+    pending: int = 512
+    pending_per_address: int = 32
+    request_seconds: float = 10.0
+    max_header: int = 32 * 1024
+    max_body: int = 64 * 1024
+
+
+class Listener:
+    """One address, one application.
+
+    Args:
+        application: What answers.
+        host: Address to listen on.
+        port: TCP port; 0 lets the system choose.
+        tls: Server-side context, or None for plain HTTP.
+        settings: Limits.
+        on_refused: Called with ``"pending"``, ``"pending_per_address"``, ``"tls"`` or ``"descriptors"`` when a
+            connection is turned away.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        settings: ListenerSettings | None = None,
+        on_refused: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.settings = settings or ListenerSettings()
+        self._host, self._port, self._tls = host, port, tls
+        self._on_refused = on_refused
+        self._server = HTTPServer(
+            application,
+            idle_connection_timeout=self.settings.request_seconds,
+            body_timeout=self.settings.request_seconds,
+            max_header_size=self.settings.max_header,
+            max_body_size=self.settings.max_body,
+        )
+        self._sockets: list[socket.socket] = []
+        self._pending: Counter[str] = Counter()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._reserve: int | None = None
+        self._last_complaint = float("-inf")
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        port: int = self._sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def pending(self) -> int:
+        """Connections that are still plain HTTP."""
+        return self._pending.total()
+
+    def start(self) -> None:
+        """Listen; needs the running loop.
+
+        Raises:
+            OSError: the address cannot be had (in use, not ours, not allowed).
+        """
+        self._sockets = bind_sockets(self._port, self._host, backlog=_BACKLOG)
+        self._reserve = os.open(os.devnull, os.O_RDONLY)
+        for sock in self._sockets:
+            self._watch(sock)
+
+    def stop(self) -> None:
+        """Accept nobody any more; what is connected goes on."""
+        loop = asyncio.get_running_loop()
+        for sock in self._sockets:
+            loop.remove_reader(sock)
+            sock.close()
+        self._sockets = []
+        if self._reserve is not None:
+            os.close(self._reserve)
+            self._reserve = None
+
+    async def aclose(self) -> None:
+        """Stop, and close every connection that is still plain HTTP."""
+        self.stop()
+        for task in list(self._handshakes):
+            task.cancel()
+        await asyncio.gather(*self._handshakes, return_exceptions=True)
+        await self._server.close_all_connections()
+
+    def _watch(self, sock: socket.socket) -> None:
+        if sock in self._sockets:
+            asyncio.get_running_loop().add_reader(sock, self._accept, sock)
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_ACCEPT_AT_ONCE):
+            try:
+                sock, address = listening.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as exc:
+                if exc.errno not in _OUT_OF_DESCRIPTORS:
+                    raise
+                self._shed(listening, exc)
+                return
+            self._take(sock, str(address[0]))
+
+    def _shed(self, listening: socket.socket, exc: OSError) -> None:
+        """Out of descriptors: turn one caller away with the reserve, then look away for a moment."""
+        self._on_refused("descriptors")
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._last_complaint >= 1.0:
+            self._last_complaint = loop.time()
+            _log.error("cannot accept connections: %s; raise the limit of open files", exc.strerror)
+        if self._reserve is not None:
+            os.close(self._reserve)
+            try:
+                listening.accept()[0].close()
+            except OSError:  # somebody else took the descriptor: the caller waits in the backlog
+                pass
+            try:
+                self._reserve = os.open(os.devnull, os.O_RDONLY)
+            except OSError:
+                self._reserve = None
+        loop.remove_reader(listening)
+        loop.call_later(_RETRY_SECONDS, self._watch, listening)
+
+    def _take(self, sock: socket.socket, address: str) -> None:
+        limit = self._limit_reached(address)
+        if limit:
+            self._on_refused(limit)
+            sock.close()
+            return
+        self._pending[address] += 1
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is None:
+            self._serve(SocketChannel(sock), sock, address)
+            return
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._secure(sock, address, self._tls))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    def _limit_reached(self, address: str) -> str:
+        if self._pending.total() >= self.settings.pending:
+            return "pending"
+        if self._pending[address] >= self.settings.pending_per_address:
+            return "pending_per_address"
+        return ""
+
+    async def _secure(self, sock: socket.socket, address: str, context: ssl.SSLContext) -> None:
+        try:
+            async with asyncio.timeout(self.settings.request_seconds):
+                channel = await start_tls(sock, context, server_side=True)
+        except (ConsoleKitError, OSError, asyncio.CancelledError):
+            self._on_refused("tls")  # who cannot speak TLS gets no answer; there is none it could read
+            sock.close()
+            self._forget(address)
+            return
+        self._serve(channel, sock, address)
+
+    def _serve(self, channel: Channel, sock: socket.socket, address: str) -> None:
+        stream = ChannelStream(channel, sock, on_gone=lambda: self._forget(address))
+        self._server.handle_stream(stream, (address, 0))
+
+    def _forget(self, address: str) -> None:
+        self._pending[address] -= 1
+        if not self._pending[address]:
+            del self._pending[address]
