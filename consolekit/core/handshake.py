@@ -20,7 +20,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Generator
-from typing import TypeAlias, TypeVar
+from typing import NoReturn, TypeAlias, TypeVar
 
 import attrs
 
@@ -114,27 +114,27 @@ class Handshake:
     Usage: ``receive``/``receive_eof``/``tls_started`` feed it, ``take_actions`` empties what is to
     be done, ``waiting_for`` says whose bytes it needs. When ``done``, the bytes that followed the
     handshake are had from ``take_leftover``: they belong to the relay, and losing them loses the
-    first ClientInit.
+    first ClientInit. After any error it stays failed: nothing that comes later can make it ``done``.
     """
 
     def __init__(self, script: Script, *, limit: int = 64 * 1024) -> None:
         self._script = script
         self._limit = limit
         self._buffers = {CLIENT: bytearray(), SERVER: bytearray()}
-        self._eof = {CLIENT: False, SERVER: False}
         self._actions: deque[Action] = deque()
         self._step: Step | None = None
         self._done = False
-        self._advance(None)
+        self._failed = False
+        self._proceed(None)
 
     @property
     def done(self) -> bool:
-        """True when the script has ended and the relay may begin."""
+        """True when the script has ended well and the relay may begin."""
         return self._done
 
     @property
     def waiting_for(self) -> Peer | None:
-        """The peer whose bytes the script needs now; None when done or in TLS."""
+        """The peer whose bytes the script needs now; None when done, failed or in TLS."""
         return self._step.peer if isinstance(self._step, Read | Peek) else None
 
     def wants(self) -> int:
@@ -150,30 +150,46 @@ class Handshake:
         """Take bytes of a peer.
 
         Raises:
-            HandshakeError: the peer sends more than ``limit`` bytes that nobody wants yet, or
-                bytes in clear lay behind the message that starts TLS.
+            HandshakeError: the peer sends more than ``limit`` bytes that nobody wants yet, bytes in
+                clear came after the message that starts TLS, or what the script itself raised.
         """
+        self._check_alive()
+        if data and isinstance(self._step, StartTls) and self._step.peer is peer:
+            self._fail(_clear_text(peer))
         buffer = self._buffers[peer]
         buffer += data
         if len(buffer) > self._limit:
-            raise HandshakeError(f"{peer.value} sent over {self._limit} bytes inside the handshake")
-        self._run()
+            self._fail(HandshakeError(f"{peer.value} sent over {self._limit} bytes inside the handshake"))
+        if isinstance(self._step, Read | Peek) and self.wants() <= 0:
+            self._proceed(self._take(self._step))
 
     def receive_eof(self, peer: Peer) -> None:
         """Take the end of a peer's stream.
 
+        The script is told by a ``PeerClosed`` at the step it is at; it may raise a better reason.
+
         Raises:
             PeerClosed: the handshake is not done; there is nothing to go on with.
+            HandshakeError: what the script raised instead.
         """
-        self._eof[peer] = True
-        if not self._done:
-            raise PeerClosed(f"{peer.value} closed in the middle of the handshake")
+        if self._done:
+            return
+        self._check_alive()
+        self._step, self._failed = None, True
+        closed = PeerClosed(f"{peer.value} closed in the middle of the handshake")
+        try:
+            self._script.throw(closed)
+        except StopIteration:
+            pass  # a script cannot end well on a stream that has ended
+        self._script.close()
+        raise closed
 
     def tls_started(self) -> None:
         """Say that the TLS of the last StartTls action is established."""
+        self._check_alive()
         if not isinstance(self._step, StartTls):
             raise HandshakeError("TLS was not asked for")
-        self._advance(b"")
+        self._proceed(b"")
 
     def take_actions(self) -> list[Action]:
         """Take what is to be done, in order."""
@@ -191,28 +207,52 @@ class Handshake:
         """Give the script up."""
         self._script.close()
 
-    def _run(self) -> None:
-        while isinstance(self._step, Read | Peek) and self.wants() <= 0:
-            step, buffer = self._step, self._buffers[self._step.peer]
-            data = bytes(buffer[: step.size])
-            if isinstance(step, Read):
-                del buffer[: step.size]
-            self._advance(data)
+    def _check_alive(self) -> None:
+        if self._failed:
+            raise HandshakeError("the handshake has failed already")
 
-    def _advance(self, value: bytes | None) -> None:
-        """Send a step's result in; carry on through the steps that need nothing back."""
+    def _fail(self, error: HandshakeError) -> NoReturn:
+        self._step, self._failed = None, True
+        self._script.close()
+        raise error
+
+    def _take(self, step: Read | Peek) -> bytes:
+        buffer = self._buffers[step.peer]
+        data = bytes(buffer[: step.size])
+        if isinstance(step, Read):
+            del buffer[: step.size]
+        return data
+
+    def _proceed(self, result: bytes | None) -> None:
+        """Send a step's result in; carry on as far as the bytes at hand allow."""
         try:
-            step = next(self._script) if value is None else self._script.send(value)
-            while isinstance(step, Send):
-                self._actions.append(step)
-                step = self._script.send(b"")
+            while True:
+                step = next(self._script) if result is None else self._script.send(result)
+                self._step = step
+                if isinstance(step, Send):
+                    self._actions.append(step)
+                    result = b""
+                elif isinstance(step, StartTls):
+                    if self._buffers[step.peer]:
+                        raise _clear_text(step.peer)
+                    self._actions.append(step)
+                    return
+                elif self.wants() > 0:
+                    self._check_size(step)
+                    return
+                else:
+                    result = self._take(step)
         except StopIteration:
             self._step, self._done = None, True
-            return
-        self._step = step
-        if isinstance(step, StartTls):
-            if self._buffers[step.peer]:
-                raise HandshakeError(f"{step.peer.value} sent bytes in clear after it agreed on TLS")
-            self._actions.append(step)
-        else:
-            self._run()
+        except BaseException:
+            # a script that raised is finished: sent into again it would look like one that ended well
+            self._step, self._failed = None, True
+            raise
+
+    def _check_size(self, step: Read | Peek) -> None:
+        if step.size > self._limit:
+            raise HandshakeError(f"the script waits for {step.size} bytes; {self._limit} are kept")
+
+
+def _clear_text(peer: Peer) -> HandshakeError:
+    return HandshakeError(f"{peer.value} sent bytes in clear after it agreed on TLS")
