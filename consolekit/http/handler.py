@@ -82,6 +82,9 @@ class Handler(RequestHandler):
             self.set_header("Allow", ", ".join(self._methods()))
         if document["status"] == 401:
             self.set_header("WWW-Authenticate", "Bearer")
+        if document["status"] == 426:  # RFC 9110, 15.5.22 and RFC 6455, 4.4
+            self.set_header("Upgrade", "websocket")
+            self.set_header("Sec-WebSocket-Version", "13")
         if document["status"] in (429, 503):
             self.set_header("Retry-After", "5")
         self.set_header("Content-Type", CONTENT_TYPE)
@@ -113,7 +116,9 @@ class Handler(RequestHandler):
         if isinstance(value, HTTPError | ConsoleKitError):
             return
         _log.error(
-            "unexpected failure in %s", type(self).__name__, exc_info=(typ, value, tb) if typ else None  # type: ignore[arg-type]  # typ and value come together
+            "unexpected failure in %s",
+            type(self).__name__,
+            exc_info=(typ, value, tb) if typ else None,  # type: ignore[arg-type]  # typ and value come together
         )
 
 

@@ -54,35 +54,28 @@ class Listener:
     """One address, one application.
 
     Args:
-        application: What answers.
         host: Address to listen on.
         port: TCP port; 0 lets the system choose.
         tls: Server-side context, or None for plain HTTP.
         settings: Limits.
-        on_refused: Called with ``"pending"``, ``"pending_per_address"``, ``"tls"`` or ``"descriptors"`` when a
+
+    Attributes:
+        on_refused: Called with ``pending``, ``pending_per_address``, ``tls`` or ``descriptors`` when a
             connection is turned away.
     """
 
     def __init__(
         self,
-        application: Application,
         host: str,
         port: int,
         *,
         tls: ssl.SSLContext | None = None,
         settings: ListenerSettings | None = None,
-        on_refused: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.settings = settings or ListenerSettings()
+        self.on_refused: Callable[[str], None] = _ignore
         self._host, self._port, self._tls = host, port, tls
-        self._on_refused = on_refused
-        self._server = HTTPServer(
-            application,
-            idle_connection_timeout=self.settings.request_seconds,
-            body_timeout=self.settings.request_seconds,
-            max_header_size=self.settings.max_header,
-            max_body_size=self.settings.max_body,
-        )
+        self._server: HTTPServer | None = None
         self._sockets: list[socket.socket] = []
         self._pending: Counter[str] = Counter()
         self._handshakes: set[asyncio.Task[None]] = set()
@@ -100,13 +93,24 @@ class Listener:
         """Connections that are still plain HTTP."""
         return self._pending.total()
 
-    def start(self) -> None:
-        """Listen; needs the running loop.
+    def bind(self) -> None:
+        """Take the address, so that the port is known; nobody is accepted yet.
 
         Raises:
             OSError: the address cannot be had (in use, not ours, not allowed).
         """
         self._sockets = bind_sockets(self._port, self._host, backlog=_BACKLOG)
+
+    def start(self, application: Application) -> None:
+        """Accept, and let the application answer; needs the running loop."""
+        settings = self.settings
+        self._server = HTTPServer(
+            application,
+            idle_connection_timeout=settings.request_seconds,
+            body_timeout=settings.request_seconds,
+            max_header_size=settings.max_header,
+            max_body_size=settings.max_body,
+        )
         self._reserve = os.open(os.devnull, os.O_RDONLY)
         for sock in self._sockets:
             self._watch(sock)
@@ -128,7 +132,8 @@ class Listener:
         for task in list(self._handshakes):
             task.cancel()
         await asyncio.gather(*self._handshakes, return_exceptions=True)
-        await self._server.close_all_connections()
+        if self._server is not None:
+            await self._server.close_all_connections()
 
     def _watch(self, sock: socket.socket) -> None:
         if sock in self._sockets:
@@ -149,7 +154,7 @@ class Listener:
 
     def _shed(self, listening: socket.socket, exc: OSError) -> None:
         """Out of descriptors: turn one caller away with the reserve, then look away for a moment."""
-        self._on_refused("descriptors")
+        self.on_refused("descriptors")
         loop = asyncio.get_running_loop()
         if loop.time() - self._last_complaint >= 1.0:
             self._last_complaint = loop.time()
@@ -170,7 +175,7 @@ class Listener:
     def _take(self, sock: socket.socket, address: str) -> None:
         limit = self._limit_reached(address)
         if limit:
-            self._on_refused(limit)
+            self.on_refused(limit)
             sock.close()
             return
         self._pending[address] += 1
@@ -196,13 +201,14 @@ class Listener:
             async with asyncio.timeout(self.settings.request_seconds):
                 channel = await start_tls(sock, context, server_side=True)
         except (ConsoleKitError, OSError, asyncio.CancelledError):
-            self._on_refused("tls")  # who cannot speak TLS gets no answer; there is none it could read
+            self.on_refused("tls")  # who cannot speak TLS gets no answer; there is none it could read
             sock.close()
             self._forget(address)
             return
         self._serve(channel, sock, address)
 
     def _serve(self, channel: Channel, sock: socket.socket, address: str) -> None:
+        assert self._server is not None  # noqa: S101 - start() came before the first accept
         stream = ChannelStream(channel, sock, on_gone=lambda: self._forget(address))
         self._server.handle_stream(stream, (address, 0))
 
@@ -210,3 +216,7 @@ class Listener:
         self._pending[address] -= 1
         if not self._pending[address]:
             del self._pending[address]
+
+
+def _ignore(why: str) -> None:
+    return None

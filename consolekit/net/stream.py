@@ -5,7 +5,10 @@ Knows nothing of what the bytes mean, but for the one answer that tornado leaves
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from tornado.iostream import IOStream, UnsatisfiableReadError
 
@@ -26,7 +29,7 @@ class ChannelStream(IOStream):
         on_gone: Called once when the stream has let go of the socket, by closing or by ``release``.
     """
 
-    def __init__(self, channel: Channel, sock: object, *, on_gone: Callable[[], None]) -> None:
+    def __init__(self, channel: Channel, sock: socket.socket, *, on_gone: Callable[[], None]) -> None:
         self._channel = channel
         self._released = False
         self._on_gone = on_gone
@@ -79,7 +82,7 @@ class ChannelStream(IOStream):
         self._released = True
         received = bytearray()
         while True:
-            piece = self.read_bytes(65536, partial=True)
+            piece = cast("asyncio.Future[bytes]", self.read_bytes(65536, partial=True))
             if not piece.done():
                 break
             received += piece.result()
@@ -89,7 +92,7 @@ class ChannelStream(IOStream):
         return self._channel, bytes(received)
 
 
-def plain(sock: object, *, on_gone: Callable[[], None]) -> ChannelStream:
+def plain(sock: socket.socket, *, on_gone: Callable[[], None]) -> ChannelStream:
     """A stream over a plain non-blocking socket."""
     return ChannelStream(SocketChannel(sock), sock, on_gone=on_gone)
 

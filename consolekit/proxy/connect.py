@@ -1,0 +1,151 @@
+"""Proxy: an endpoint becomes a connected channel. Knows sockets and deadlines; knows no console protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+
+from consolekit.core.errors import ConnectFailed, ConnectTimeout
+from consolekit.core.types import Endpoint, TlsPolicy, Transport
+from consolekit.net.channels import Channel, SocketChannel, TlsChannel, start_tls
+from consolekit.proxy.tls import check_pin, context_for
+
+_STAGGER = 0.25  # seconds before the next address is tried beside the last (RFC 8305, 8)
+_Address = tuple[socket.AddressFamily, object]
+
+
+async def connect(endpoint: Endpoint, *, seconds: float) -> Channel:
+    """Connect to the endpoint, with TLS where its transport says so.
+
+    Args:
+        endpoint: Where.
+        seconds: Deadline for all of it: name, connection, TLS.
+
+    Raises:
+        ConnectFailed: refused, unreachable, name unknown, socket missing.
+        ConnectTimeout: not done within the deadline.
+        CertificateRefused: the certificate is not the right one.
+        HandshakeError: the other side does not speak TLS.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            sock = await _connect(endpoint)
+            if endpoint.transport is not Transport.TLS:
+                return SocketChannel(sock)
+            return await secure(sock, endpoint.tls, endpoint.host)
+    except TimeoutError as exc:
+        raise ConnectTimeout(f"{endpoint.address}: no connection within {seconds:g} s") from exc
+
+
+async def secure(sock: socket.socket, policy: TlsPolicy, host: str, *, anonymous: bool = False) -> TlsChannel:
+    """Begin TLS on a connected socket and see that the certificate is right; closes the socket if not.
+
+    Args:
+        sock: Connected, non-blocking, with nothing unread that is not TLS.
+        policy: Which certificate is right.
+        host: The name it must carry, unless the policy names another.
+        anonymous: No certificate at all: only what the operator allowed by name.
+
+    Raises:
+        CertificateRefused: it is not the right one.
+        HandshakeError: the other side does not speak TLS.
+    """
+    context = context_for(policy, anonymous=anonymous)
+    name = policy.server_name or host
+    try:
+        channel = await start_tls(sock, context, server_hostname=name or None)
+        if not anonymous:
+            check_pin(policy, channel.peer_certificate())
+    except BaseException:
+        sock.close()
+        raise
+    return channel
+
+
+async def _connect(endpoint: Endpoint) -> socket.socket:
+    try:
+        if endpoint.transport is Transport.UNIX:
+            return await _attempt((socket.AF_UNIX, endpoint.path))
+        found = await asyncio.get_running_loop().getaddrinfo(
+            endpoint.host, endpoint.port, type=socket.SOCK_STREAM
+        )
+        return await _race(_interleave([(family, address) for family, _, _, _, address in found]))
+    except OSError as exc:
+        reason = exc.strerror or str(exc)
+        raise ConnectFailed(f"{endpoint.address}: {reason}") from exc
+
+
+def _interleave(addresses: Sequence[_Address]) -> list[_Address]:
+    """The resolver's order, alternating between families (RFC 8305, 4)."""
+    first = [entry for entry in addresses if entry[0] == addresses[0][0]]
+    second = [entry for entry in addresses if entry[0] != addresses[0][0]]
+    mixed: list[_Address] = []
+    while first or second:
+        mixed.extend(queue.pop(0) for queue in (first, second) if queue)
+    return mixed
+
+
+async def _race(addresses: Sequence[_Address]) -> socket.socket:
+    """Happy eyeballs: each address a moment after the last, the first that connects wins (RFC 8305, 5)."""
+    loop = asyncio.get_running_loop()
+    waiting = list(addresses)
+    running: set[asyncio.Task[socket.socket]] = set()
+    failure = OSError("no address")
+    try:
+        while waiting or running:
+            if waiting:
+                running.add(loop.create_task(_attempt(waiting.pop(0))))
+            done, running = await asyncio.wait(
+                running,
+                timeout=_STAGGER if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            winner, losers = _sort(done)
+            if winner is not None:
+                return winner
+            failure = losers[-1] if losers else failure
+        raise failure
+    finally:
+        await _abandon(running)
+
+
+def _sort(
+    done: set[asyncio.Task[socket.socket]],
+) -> tuple[socket.socket | None, list[OSError]]:
+    """The first socket of what is done (a second one is closed), and the failures."""
+    winner: socket.socket | None = None
+    failures: list[OSError] = []
+    for task in done:
+        error = task.exception()
+        if isinstance(error, OSError):
+            failures.append(error)
+        elif error is not None:
+            raise error
+        elif winner is None:
+            winner = task.result()
+        else:
+            task.result().close()
+    return winner, failures
+
+
+async def _abandon(tasks: set[asyncio.Task[socket.socket]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, socket.socket):
+            outcome.close()
+
+
+async def _attempt(address: _Address) -> socket.socket:
+    family, where = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if family is not socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, where)  # type: ignore[arg-type]  # as resolved
+    except BaseException:
+        sock.close()
+        raise
+    return sock

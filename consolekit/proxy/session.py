@@ -1,0 +1,315 @@
+"""Proxy: one viewer's live use of a grant, from the redeemed token to the audit line.
+
+``Session`` owns the life (deadlines, hooks, the end); ``Relay`` owns the bytes. Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from consolekit.auth.base import TokenValidator
+from consolekit.core.errors import (
+    AccessError,
+    ConsoleKitError,
+    ConsoleUnavailable,
+    PeerError,
+    ProviderError,
+)
+from consolekit.core.provider import ConsoleProvider
+from consolekit.core.types import Endpoint, Grant, SessionInfo
+from consolekit.kit import ConsoleKit
+from consolekit.net.channels import Channel
+from consolekit.proxy.closecodes import close_code, describe
+from consolekit.proxy.metrics import Metrics
+from consolekit.proxy.relay import Relay, RelayEnd, RelaySettings
+from consolekit.proxy.sessions import Sessions
+from consolekit.proxy.shake import Shake, reach
+from consolekit.proxy.viewer import ViewerClosed, ViewerStream
+from consolekit.proxy.wheel import TimerWheel
+
+_log = logging.getLogger(__name__)
+_CLOSE_SECONDS = 5.0  # for a provider's close and the store's release
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """Deadlines of a session's beginning, in seconds.
+
+    Attributes:
+        connect: To reach the server, TLS included; also what a provider has to open the console.
+        handshake: For the server's part of the handshake, and again for the viewer's.
+    """
+
+    connect: float = 5.0
+    handshake: float = 10.0
+
+
+@attrs.frozen(kw_only=True)
+class Surroundings:
+    """What every session of a proxy shares.
+
+    Attributes:
+        kit: Providers, tokens, hooks, clock.
+        sessions: The live ones.
+        metrics: Where to count.
+        wheel: The one timer.
+        timeouts: Deadlines of the beginning.
+        relay: Deadlines and limits of the rest.
+    """
+
+    kit: ConsoleKit
+    sessions: Sessions
+    metrics: Metrics
+    wheel: TimerWheel
+    timeouts: Timeouts
+    relay: RelaySettings
+
+
+class _State(enum.Enum):
+    OPENING = "opening"
+    GREETING = "greeting"
+    RELAYING = "relaying"
+    ENDED = "ended"
+
+
+class Session:
+    """One viewer on one grant.
+
+    ``open`` reaches the server while a refusal can still be an HTTP status; ``run`` takes the viewer's
+    channel after the 101. Whatever happens, ``consolekit_session_closed`` is called once, the provider's
+    ``close`` once, and both sockets are closed.
+    """
+
+    __slots__ = (
+        "__weakref__", "_around", "_deadline", "_end_reason", "_endpoint", "_grant", "_info", "_opening",
+        "_provider", "_relay", "_shake", "_state", "_task", "_validator",
+    )  # fmt: skip
+
+    def __init__(
+        self, around: Surroundings, grant: Grant, validator: TokenValidator, *, address: str
+    ) -> None:
+        request = grant.request
+        self._around, self._grant, self._validator = around, grant, validator
+        self._info = SessionInfo(
+            id=secrets.token_hex(8),
+            grant_id=grant.id,
+            key=request.key,
+            server_id=request.server_id,
+            subject=request.subject,
+            address=address,
+            started_at=around.kit.clock.now(),
+            issued_at=grant.issued_at,
+        )
+        self._state = _State.OPENING
+        self._end_reason = ""
+        self._provider: ConsoleProvider | None = None
+        self._endpoint: Endpoint | None = None
+        self._shake: Shake | None = None
+        self._relay: Relay | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def info(self) -> SessionInfo:
+        """The redacted view as of now."""
+        if self._relay is None:
+            return self._info
+        return attrs.evolve(self._info, bytes_in=self._relay.bytes_in, bytes_out=self._relay.bytes_out)
+
+    # ---- the beginning: everything is decided here
+
+    async def open(self) -> None:
+        """Reach the console: provider, connection, the server's part of the handshake.
+
+        Raises:
+            LimitReached: too many sessions of this server or subject.
+            AccessError: revoked meanwhile.
+            ProviderError: the provider cannot give the console.
+            PeerError: the server cannot be reached, is not trusted or did not behave.
+            asyncio.CancelledError: the viewer went away while we were at it.
+        """
+        self._replace_older()
+        self._around.sessions.add(self)
+        self._around.kit.hooks.notify("consolekit_session_opening", session=self._info)
+        self._opening = asyncio.current_task()
+        try:
+            if self._end_reason:
+                raise AccessError("revoked while it was being redeemed")
+            await self._reach()
+        except asyncio.CancelledError:
+            revoked = bool(self._end_reason)
+            await self._finish(self._end_reason or "viewer_gone")
+            if revoked:
+                raise AccessError("revoked while it was being opened") from None
+            raise
+        except ConsoleKitError as exc:
+            await self._finish(self._end_reason or exc.code)
+            raise
+        finally:
+            self._opening = None
+
+    def _replace_older(self) -> None:
+        """The same browser came back beside its old socket: that one is half dead, this one is it."""
+        for older in self._around.sessions.of_grant(self._grant.id):
+            older.end("replaced")
+
+    async def _reach(self) -> None:
+        kit, timeouts = self._around.kit, self._around.timeouts
+        self._provider = kit.registry.get(self._grant.provider)
+        self._endpoint = await self._ask_provider(self._provider)
+        self._shake = await reach(
+            self._endpoint,
+            self._provider.handshake,
+            connect_seconds=timeouts.connect,
+            handshake_seconds=timeouts.handshake,
+        )
+
+    async def _ask_provider(self, provider: ConsoleProvider) -> Endpoint:
+        name, seconds = self._grant.provider, self._around.kit.settings.check_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await provider.open(self._grant.request)
+        except ConsoleKitError:
+            raise
+        except TimeoutError as exc:
+            raise ConsoleUnavailable(f"provider {name} gave no console within {seconds:g} s") from exc
+        except Exception as exc:
+            _log.exception("provider raised what its contract does not allow", extra={"provider": name})
+            raise ProviderError(f"provider {name} failed: {type(exc).__name__}") from exc
+
+    # ---- the life
+
+    def run(self, channel: Channel, received: bytes) -> None:
+        """Take the viewer's channel, right after the 101; returns at once.
+
+        Args:
+            channel: Established, ours alone.
+            received: What the viewer sent behind its request.
+        """
+        loop = asyncio.get_running_loop()
+        self._state = _State.GREETING
+        left = self._grant.issued_at + self._grant.session_seconds - self._around.kit.clock.now()
+        self._deadline = loop.call_later(max(0.0, left), self.end, "session_over")
+        self._task = loop.create_task(self._greet(ViewerStream(channel, received)))
+
+    async def _greet(self, viewer: ViewerStream) -> None:
+        """The viewer's part of the handshake; then the relay."""
+        assert self._shake is not None  # noqa: S101 - open() came first
+        try:
+            async with asyncio.timeout(self._around.timeouts.handshake):
+                rest = await self._shake.finish(viewer)
+        except asyncio.CancelledError:
+            reason = self._end_reason or "internal"
+        except ViewerClosed as exc:
+            reason = exc.reason
+        except (PeerError, TimeoutError, OSError) as exc:
+            _log.info("handshake with the viewer failed: %s", exc, extra=self._labels())
+            reason = "handshake_failed"
+        except Exception:
+            _log.exception("unexpected failure in a session", extra=self._labels())
+            reason = "internal"
+        else:
+            self._begin_relay(viewer, rest)
+            return
+        viewer.close(close_code(reason), describe(reason)[0])
+        self._shake.channel.close()
+        await self._finish(reason)
+
+    def _begin_relay(self, viewer: ViewerStream, server_bytes: bytes) -> None:
+        assert self._shake is not None  # noqa: S101 - open() came first
+        decoder, payload = viewer.hand_over()
+        self._state = _State.RELAYING
+        self._relay = Relay(
+            viewer.channel,
+            self._shake.channel,
+            decoder=decoder,
+            client_payload=payload,
+            server_bytes=server_bytes,
+            wheel=self._around.wheel,
+            settings=self._around.relay,
+            on_end=self._relay_ended,
+        )
+        self._shake = None  # the channel is the relay's now
+        self._task = None
+        self._around.kit.hooks.notify("consolekit_session_opened", session=self._info)
+        self._around.metrics.opened(self._info.key)
+        _log.info("session opened", extra=self._labels())
+        self._relay.start()
+
+    # ---- the end
+
+    def end(self, reason: str) -> None:
+        """End it now, in whatever state; the reason is a slug of ``closecodes``."""
+        if self._end_reason or self._state is _State.ENDED:
+            return
+        self._end_reason = reason
+        if self._relay is not None:
+            self._relay.end(close_code(reason), reason)
+        elif self._task is not None:
+            self._task.cancel()
+        elif self._opening is not None:
+            self._opening.cancel()
+
+    def _relay_ended(self, end: RelayEnd) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._finish(end.reason))
+
+    async def _finish(self, reason: str) -> None:
+        """Give everything back, tell everyone, once."""
+        if self._state is _State.ENDED:
+            return
+        if self._deadline is not None:
+            self._deadline.cancel()
+        ended = attrs.evolve(self.info(), ended_at=self._around.kit.clock.now(), reason=reason)
+        relayed = self._state is _State.RELAYING
+        self._state, self._info = _State.ENDED, ended
+        self._around.sessions.remove(ended)
+        if self._shake is not None:
+            self._shake.channel.close()
+        self._around.metrics.ended(ended, relayed=relayed)
+        self._around.kit.hooks.notify("consolekit_session_closed", session=ended)
+        _log.info("session closed", extra=self._labels())
+        await self._guarded("the provider's close", self._close_endpoint)
+        if reason != "replaced":  # the grant is the newer session's now
+            await self._guarded("the token's release", self._release)
+
+    async def _close_endpoint(self) -> None:
+        if self._provider is not None and self._endpoint is not None:
+            await self._provider.close(self._endpoint)
+
+    async def _release(self) -> None:
+        reason = self._info.reason
+        await self._validator.released(self._grant, reason, resumable=describe(reason)[1])
+
+    async def _guarded(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
+        """The end goes on even if one step of it fails or hangs."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await step()
+        except Exception:
+            _log.exception("%s failed", what, extra=self._labels())
+
+    def _labels(self) -> dict[str, object]:
+        """For the log: who, what, from where, how long, how much, why."""
+        info = self._info
+        labels: dict[str, object] = {
+            "session_id": info.id,
+            "grant_id": info.grant_id,
+            "console": str(info.key),
+            "server_id": info.server_id,
+            "subject": info.subject,
+            "remote_address": info.address,
+        }
+        if info.ended_at is not None:
+            labels |= {
+                "reason": info.reason,
+                "seconds": round(info.ended_at - info.started_at, 3),
+                "bytes_in": info.bytes_in,
+                "bytes_out": info.bytes_out,
+            }
+        return labels
