@@ -1,0 +1,151 @@
+"""Providers, VNC: consoles of servers that speak RFB themselves: QEMU, TigerVNC, x11vnc and their kind.
+
+Knows where servers are and reads their password files; knows no socket and no HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import attrs
+
+from consolekit.core.errors import ConsoleUnavailable, UnknownServer
+from consolekit.core.handshake import Script
+from consolekit.core.provider import ConsoleProvider
+from consolekit.core.types import (
+    ConsoleKey,
+    ConsoleRequest,
+    Endpoint,
+    Secret,
+    TlsPolicy,
+    Transport,
+)
+from consolekit.providers.vnc.rfb import vnc_script
+from consolekit.providers.vnc.security import VncPolicy
+from consolekit.providers.vnc.servers import CONFIG_SCHEMA, VncServer, servers_from_config
+
+Lookup = Callable[[str], Awaitable[VncServer]]
+"""Gives a server by its id; raises UnknownServer for one that it does not know."""
+
+NOVNC = ConsoleKey("vnc", "novnc")
+_LONGEST_PASSWORD_FILE = 4096
+
+
+@attrs.frozen(kw_only=True)
+class VncEndpoint(Endpoint):
+    """An endpoint with what the RFB handshake must know besides.
+
+    Attributes:
+        tls_required: Never continue in clear.
+        anonymous_tls: Allow TLS without certificates.
+    """
+
+    tls_required: bool = False
+    anonymous_tls: bool = False
+
+
+class VncProvider(ConsoleProvider):
+    """Consoles of VNC servers, from a table or from an integrator's own lookup.
+
+    Args:
+        servers: The servers by id.
+        lookup: Asked for each console instead.
+
+    Raises:
+        TypeError: both or neither are given.
+    """
+
+    keys: ClassVar[tuple[ConsoleKey, ...]] = (NOVNC,)
+    refused_keys: ClassVar[Mapping[ConsoleKey, str]] = {
+        ConsoleKey("vnc", "xvpvnc"): "the old Java viewer's own protocol; use vnc/novnc",
+    }
+    config_schema: ClassVar[Mapping[str, Any]] = CONFIG_SCHEMA
+
+    def __init__(
+        self, *, servers: Mapping[str, VncServer] | None = None, lookup: Lookup | None = None
+    ) -> None:
+        if (servers is None) == (lookup is None):
+            raise TypeError("VncProvider takes either servers or lookup")
+        self._servers = dict(servers or {})
+        self._lookup = lookup or self._from_table
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build from the operator's table.
+
+        Raises:
+            ConfigError: every server whose address or settings cannot be meant.
+        """
+        return cls(servers=servers_from_config(config))
+
+    async def check(self, request: ConsoleRequest) -> None:
+        """Ask whether the server is known. Connects to nothing.
+
+        Raises:
+            UnknownServer: it is not.
+        """
+        await self._lookup(request.server_id)
+
+    async def open(self, request: ConsoleRequest) -> VncEndpoint:
+        """Say where the server is, with the password as it stands in its file now.
+
+        Raises:
+            UnknownServer: the server is not known (any more).
+            ConsoleUnavailable: its password file cannot be read.
+        """
+        server = await self._lookup(request.server_id)
+        password = server.password
+        if server.password_file is not None:
+            password = await asyncio.to_thread(_read_password, server.password_file)
+        address = server.address
+        return VncEndpoint(
+            transport=Transport.UNIX if address.path else Transport.TCP,
+            host=address.host,
+            port=address.port,
+            path=address.path,
+            tls=server.tls or TlsPolicy(),
+            username=server.username,
+            secret=password,
+            tls_required=server.tls_required,
+            anonymous_tls=server.allow_anonymous_tls,
+        )
+
+    def handshake(self, endpoint: Endpoint) -> Script:
+        """The RFB security handshake with the server, then None towards the viewer."""
+        return vnc_script(
+            VncPolicy(
+                password=endpoint.secret,
+                username=endpoint.username,
+                tls_required=isinstance(endpoint, VncEndpoint) and endpoint.tls_required,
+                anonymous_tls=isinstance(endpoint, VncEndpoint) and endpoint.anonymous_tls,
+            )
+        )
+
+    async def _from_table(self, server_id: str) -> VncServer:
+        try:
+            return self._servers[server_id]
+        except KeyError:
+            raise UnknownServer("no VNC server of this id is configured") from None
+
+
+def _read_password(path: Path) -> Secret:
+    """Read a password file; one line end at its end is not part of the password.
+
+    Raises:
+        ConsoleUnavailable: it cannot be read, is empty or no text; names the file, never its content.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LONGEST_PASSWORD_FILE + 1)
+        text = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as exc:
+        raise ConsoleUnavailable(f"the password file {path} cannot be read: {exc.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConsoleUnavailable(f"the password file {path} is not UTF-8 text") from None
+    if not text or len(data) > _LONGEST_PASSWORD_FILE:
+        fault = "is empty" if not text else f"is over {_LONGEST_PASSWORD_FILE} bytes long"
+        raise ConsoleUnavailable(f"the password file {path} {fault}")
+    return Secret(text)
