@@ -4,13 +4,18 @@
 
     ConsoleKitError
     |- ConfigError                 wrong configuration: every problem with its place
+    |- ListenFailed                an address to listen on cannot be had
+    |- UpgradeRequired             a plain request where a websocket handshake is due
     |- RequestError
+    |  |- MalformedRequest         its bytes are not what they say (JSON, query)
     |  |- InvalidRequest           the request breaks the schema
     |  |- UnsupportedConsole       no such <protocol, type> pair here
+    |  |- BadUpgrade               a websocket handshake, and a wrong one
     |- PluginError
     |  |- PluginNotFound, PluginLoadFailed, DuplicatePlugin, IncompatiblePlugin
     |- AccessError
     |  |- TokenRefused             missing, malformed, unknown, used, expired, revoked: one answer
+    |  |- CallerRefused            an API caller without a valid key
     |  |- OriginRefused, PermitRefused
     |  |- LimitReached             the one refusal that says what it is
     |- StoreUnavailable            tokens can be neither given nor checked: fail closed
@@ -85,12 +90,38 @@ class ConfigError(_ProblemList):
     title = "The configuration is wrong."
 
 
+class ListenFailed(ConsoleKitError):
+    """An address to listen on cannot be had."""
+
+    code = "listen_failed"
+
+
+class UpgradeRequired(ConsoleKitError):
+    """The request is no websocket handshake of version 13 (RFC 6455, 4.4)."""
+
+    code = "upgrade_required"
+    status = 426
+    title = "This address speaks websocket, version 13."
+
+
 class RequestError(ConsoleKitError, ValueError):
     """What was asked cannot be meant."""
 
     code = "bad_request"
     status = 400
     title = "The request cannot be understood."
+
+
+class MalformedRequest(RequestError):
+    """What was sent is not well-formed, whatever it was meant to say. The text never quotes it."""
+
+    code = "malformed_request"
+    title = "The request is not well-formed."
+
+    @property
+    def public_detail(self) -> str:
+        """What is wrong with its form."""
+        return str(self)
 
 
 class InvalidRequest(_ProblemList, RequestError):
@@ -119,6 +150,13 @@ class UnsupportedConsole(RequestError):
     def public_detail(self) -> str:
         """The pairs that would be valid."""
         return str(self)
+
+
+class BadUpgrade(RequestError):
+    """The request is a websocket handshake, and a wrong one (RFC 6455, 4.2.1)."""
+
+    code = "bad_upgrade"
+    title = "The websocket handshake is wrong."
 
 
 class PluginError(ConsoleKitError):

@@ -15,7 +15,6 @@ from prometheus_client.registry import Collector
 from consolekit.core.errors import every_error
 from consolekit.core.types import ConsoleKey, SessionInfo
 from consolekit.proxy.closecodes import ENDS
-from consolekit.proxy.upgrade import BadUpgrade, UpgradeRequired
 
 _OPEN_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _REFUSED_CONNECTIONS = ("pending", "pending_per_address", "tls", "descriptors")
@@ -70,7 +69,7 @@ class Metrics:
             self._opened.labels(key.protocol, key.type)
             for reason in ENDS:
                 self._ended.labels(key.protocol, key.type, reason)
-        for code in (*every_error(), UpgradeRequired.code, BadUpgrade.code, "viewer_gone"):
+        for code in (*every_error(), "viewer_gone"):
             self._refusals.labels(code)
         for why in _REFUSED_CONNECTIONS:
             self._connections.labels(why)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from consolekit.core.errors import ConsoleKitError, RequestError, TokenRefused
+from consolekit.core.errors import BadUpgrade, TokenRefused, UpgradeRequired
 from consolekit.core.types import Secret
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
@@ -18,21 +18,6 @@ _TOKEN = "consolekit.token."  # noqa: S105 - the prefix, not a token
 _RESUME = "consolekit.resume."
 _RESUME_KEY = re.compile(r"[A-Za-z0-9_-]{43}")
 _SUBPROTOCOL = "binary"
-
-
-class UpgradeRequired(ConsoleKitError):
-    """The request is no websocket handshake of version 13."""
-
-    code = "upgrade_required"
-    status = 426
-    title = "This address speaks websocket, version 13."
-
-
-class BadUpgrade(RequestError):
-    """The request is a websocket handshake, and a wrong one."""
-
-    code = "bad_upgrade"
-    title = "The websocket handshake is wrong."
 
 
 @attrs.frozen(kw_only=True)

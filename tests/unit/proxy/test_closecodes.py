@@ -1,0 +1,34 @@
+"""The table of ends: complete, sendable, and known to whoever asks."""
+
+from consolekit.core.errors import every_error
+from consolekit.proxy import closecodes, frames
+from consolekit.proxy.closecodes import ENDS, close_code, describe
+from consolekit.proxy.viewer import _SLUGS
+
+
+def test_every_code_is_one_that_rfc_6455_allows_or_says_nothing():
+    for slug, end in ENDS.items():
+        assert end.code == 1006 or frames.may_be_sent(end.code), slug
+
+
+def test_whoever_is_cut_off_on_purpose_may_not_come_back():
+    assert not any(ENDS[slug].resumable for slug in ("revoked", "session_over", "idle", "replaced"))
+    assert all(ENDS[slug].resumable for slug in ("viewer_gone", "draining", "server_reset", "ping_timeout"))
+
+
+def test_every_slug_of_the_codec_is_in_the_table():
+    assert set(_SLUGS.values()) <= set(ENDS)
+
+
+def test_describe_knows_ends_errors_and_says_something_of_the_rest():
+    assert describe("revoked") == (ENDS["revoked"].title, False)
+    for code, error in every_error().items():
+        if code not in ENDS:
+            assert describe(code) == (error.title, True)
+    assert describe("no such thing") == (ENDS["internal"].title, True)
+
+
+def test_close_code_of_an_unknown_slug_is_a_server_failure():
+    assert close_code("revoked") == 4000
+    assert close_code("no such thing") == 1011
+    assert closecodes.ENDS["internal"].code == 1011
