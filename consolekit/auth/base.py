@@ -11,11 +11,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import attrs
 
 from consolekit.core.types import Clock, Grant, Revocation, Secret, SessionInfo
+
+STORE_SECONDS: Final = 2.0
+"""The longest that a store may take to decide anything."""
+
+WAIT_SECONDS: Final = 10.0
+"""How long ``TokenStore.revocations`` waits for news."""
+
+OWNER_SECONDS: Final = 30.0
+"""How long an owner of sessions may be silent before they count as gone."""
+
+REVOCATION_SECONDS: Final = 3600.0
+"""How long a revocation is kept for processes that were out of reach."""
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +96,8 @@ class TokenStore(ABC):
 
     Rules that every store keeps (``consolekit.testing.TokenStoreContract`` checks them):
 
-    - Tokens come as SHA-256 in hex; a raw token never reaches a store.
+    - Tokens come as SHA-256 in lower-case hex; a raw token never reaches a store, and ``put`` refuses
+      whatever is none (``auth.life.require_hash``).
     - **Expiry has one boundary**: a grant is alive while ``now < expires_at``.
     - ``take`` is atomic, between threads, processes and hosts that share the store.
     - A call that cannot be decided within 2 s raises ``StoreUnavailable``.
@@ -111,7 +124,7 @@ class TokenStore(ABC):
         """Keep a grant under its token's hash.
 
         Raises:
-            ValueError: the hash is already there.
+            ValueError: the hash is already there, or is no SHA-256 in lower-case hex.
         """
 
     @abstractmethod
@@ -120,7 +133,7 @@ class TokenStore(ABC):
 
         The first take binds the grant to ``resume_hash``. A later take succeeds only with the same,
         non-empty ``resume_hash`` before the resume deadline: first take + ``session_seconds``, or what
-        ``release`` has set since.
+        ``release`` has set since the last take.
 
         Raises:
             TokenRefused: unknown, expired, used or revoked.
@@ -130,7 +143,8 @@ class TokenStore(ABC):
     async def release(self, grant_id: str, *, outcome: str, resume_until: float) -> None:
         """Note how the session on a taken grant ended and until when (epoch s) its browser may resume.
 
-        A grant that is not there any more is no error.
+        Never later than first take + ``session_seconds``: else a grant could be resumed for ever. A grant
+        that is not there any more, or was never taken, is no error.
         """
 
     @abstractmethod
@@ -143,13 +157,18 @@ class TokenStore(ABC):
 
     @abstractmethod
     async def grants(self) -> list[Grant]:
-        """Every grant that could still open or resume a session, oldest first."""
+        """Every grant that could still open a session or may have one open, oldest first.
+
+        That is: alive and not taken, or taken and before its resume deadline (with a resume key or
+        without, so that it can be found and revoked).
+        """
 
     @abstractmethod
     async def revoke(self, revocation: Revocation) -> int:
-        """Remove the grants it kills, keep it for ``revocations``; returns how many grants went.
+        """Remove the grants it kills, keep it for ``revocations``; returns how many of ``grants()`` went.
 
-        A revocation of scope SESSION also makes that session's grant unusable for a resume.
+        A revocation of scope SESSION also removes that session's grant, so that it cannot be resumed; if
+        the session is not known here (yet), the order is kept all the same.
         """
 
     @abstractmethod
@@ -157,7 +176,8 @@ class TokenStore(ABC):
         """Wait for revocations with a number above ``after``, at most about 10 s.
 
         Args:
-            after: The cursor that the last call gave; -1 begins at now and returns at once.
+            after: The cursor that the last call gave; -1 begins at now and returns at once. One that is
+                ahead of the store is from an earlier life of it: everything kept comes.
 
         Returns:
             The new cursor and what came (empty when nothing did). Seen within 0.5 s by every process.
