@@ -1,1 +1,10 @@
-"""Testing: the contract kit for provider and store authors, and the demo's RFB server. Ships in the wheel."""
+"""Testing: what third parties need to test their stores, providers and scripts. Knows no tornado.
+
+Importing this needs neither pytest nor Hypothesis. ``consolekit.testing.token_machine`` needs Hypothesis.
+"""
+
+from consolekit.testing.clock import ManualClock
+from consolekit.testing.examples import example_grant, example_hash, example_session
+from consolekit.testing.tokens import TokenStoreContract
+
+__all__ = ["ManualClock", "TokenStoreContract", "example_grant", "example_hash", "example_session"]
