@@ -1,0 +1,251 @@
+"""CLI: one process that serves: listeners, signals, drain. Wiring between config and the two faces.
+
+Knows every layer below; decides nothing that is not about being a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import ssl
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import attrs
+from tornado.web import Application
+
+from consolekit.api.app import make_api
+from consolekit.api.callers import Callers
+from consolekit.config.address import Address
+from consolekit.config.model import Config
+from consolekit.core.errors import ConfigError, ListenFailed, Problem
+from consolekit.kit import ConsoleKit
+from consolekit.net.listener import Listener, ListenerSettings
+from consolekit.proxy.app import Proxy, ProxySettings
+from consolekit.proxy.relay import RelaySettings
+from consolekit.proxy.session import Timeouts
+from consolekit.proxy.sessions import Limits
+
+_log = logging.getLogger(__name__)
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Server:
+    """The proxy, the API, or both, listening; make and use it inside one running loop.
+
+    Args:
+        config: Everything the operator decided.
+        kit: Built from it, or by an integrator; closed with the server.
+        proxy: Serve browsers.
+        api: Serve those who ask for consoles.
+    """
+
+    def __init__(self, config: Config, kit: ConsoleKit, *, proxy: bool = True, api: bool = True) -> None:
+        self._config, self._kit = config, kit
+        self._with_proxy, self._with_api = proxy, api
+        self._listeners: list[Listener] = []
+        self._proxy: Proxy | None = None
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self.proxy_url = ""
+        self.api_url = ""
+        self.admin_url = ""
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: an address cannot be had.
+            ConfigError: a certificate cannot be used.
+            StoreUnavailable: the token store cannot be read.
+        """
+        try:
+            if self._with_proxy:
+                await self._start_proxy()
+            if self._with_api:
+                self._start_api()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _start_proxy(self) -> None:
+        config = self._config
+        listener = self._listener(config.proxy.listen, config.proxy.cert, config.proxy.key)
+        self.proxy_url = config.proxy.base_url or _url(config.proxy.listen, listener, config.proxy.cert)
+        # Only now is the port known where the system chose it, and links must carry it.
+        self._kit.settings = attrs.evolve(self._kit.settings, base_url=self.proxy_url)
+        self._proxy = Proxy(self._kit, _proxy_settings(config, self.proxy_url, listener.port))
+        self._proxy.pending = lambda: listener.pending
+        listener.on_refused = self._proxy.metrics.connection_refused
+        await self._proxy.start()
+        listener.start(self._proxy.application())
+        _log.info("proxy on %s", self.proxy_url)
+        if config.admin.listen is not None:
+            admin = self._listener(config.admin.listen)
+            self.admin_url = _url(config.admin.listen, admin)
+            admin.start(self._proxy.admin_application())
+            _log.info("metrics and probes on %s", self.admin_url)
+
+    def _start_api(self) -> None:
+        config = self._config
+        listener = self._listener(config.api.listen, config.api.cert, config.api.key)
+        self.api_url = _url(config.api.listen, listener, config.api.cert)
+        listener.start(self._api(listener.port))
+        _log.info("API on %s", self.api_url)
+        if config.api.authentication == "none":
+            _log.warning("the API asks for no key: whoever can reach %s may open consoles", self.api_url)
+
+    def _api(self, port: int) -> Application:
+        api = self._config.api
+        callers = Callers.anonymous() if api.authentication == "none" else Callers(api.keys)
+        hosts = _own_hosts(api.listen, port, "https" if api.cert else "http")
+        return make_api(self._kit, callers=callers, hosts=hosts | _lower(self._config.proxy.allowed_hosts))
+
+    def _listener(self, address: Address, cert: Path | None = None, key: Path | None = None) -> Listener:
+        """A bound listener: its port is known, nobody is accepted yet."""
+        listener = Listener(
+            address.host,
+            address.port,
+            tls=server_context(cert, key) if cert else None,
+            settings=ListenerSettings(
+                pending=self._config.limits.pending,
+                pending_per_address=self._config.limits.pending_per_address,
+                request_seconds=self._config.timeouts.request_seconds,
+            ),
+        )
+        listener.bind()
+        self._listeners.append(listener)
+        return listener
+
+    def stop(self) -> None:
+        """Ask the server to end: the first time it drains, the second time it ends now."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def wait(self) -> None:
+        """Until somebody calls ``stop``."""
+        await self._stop.wait()
+
+    async def aclose(self, *, drain_seconds: float = 0.0) -> None:
+        """Accept nobody, give live sessions their time, close everything."""
+        for listener in self._listeners:
+            listener.stop()
+        if self._proxy is not None:
+            await self._drain(self._proxy, drain_seconds)
+        for listener in self._listeners:
+            await listener.aclose()
+        await self._kit.aclose()
+
+    async def _drain(self, proxy: Proxy, seconds: float) -> None:
+        if proxy.sessions and seconds:
+            _log.info(
+                "draining %d sessions for up to %g s; once more to end now", len(proxy.sessions), seconds
+            )
+        async with asyncio.TaskGroup() as group:
+            closing = group.create_task(proxy.aclose(drain_seconds=seconds))
+            hurry = group.create_task(self._cut_short(proxy))
+            await closing
+            hurry.cancel()
+
+    async def _cut_short(self, proxy: Proxy) -> None:
+        await self._hurry.wait()
+        for session in proxy.sessions:
+            session.end("draining")
+
+
+def run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> int:
+    """Serve until a signal says otherwise; the process's exit code.
+
+    SIGTERM and SIGINT drain, a second one ends at once.
+
+    Raises:
+        ConsoleKitError: what the operator has to mend; nothing is served.
+    """
+    return asyncio.run(_run(config, kit, proxy=proxy, api=api))
+
+
+async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> int:
+    server = Server(config, kit, proxy=proxy, api=api)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    try:
+        await server.start()
+    except OSError as exc:
+        raise ListenFailed(exc.strerror or str(exc)) from exc
+    await server.wait()
+    await server.aclose(drain_seconds=config.timeouts.drain_seconds)
+    return 0
+
+
+def server_context(cert: Path, key: Path | None) -> ssl.SSLContext:
+    """The TLS context of a listener.
+
+    Raises:
+        ConfigError: the files cannot be read or do not belong together.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigError([Problem("cert, key", f"cannot be used: {exc}")]) from exc
+    return context
+
+
+def _proxy_settings(config: Config, base_url: str, port: int) -> ProxySettings:
+    url = urlsplit(base_url)
+    own = _own_hosts(config.proxy.listen, port, url.scheme)
+    local = {f"{url.scheme}://{host}" for host in own} if url.hostname in _plain_loopback() else set()
+    limits, timeouts = config.limits, config.timeouts
+    return ProxySettings(
+        origins=frozenset({f"{url.scheme}://{_netloc(url.netloc, url.scheme)}"} | local)
+        | _lower(config.proxy.allowed_origins),
+        hosts=own | {_netloc(url.netloc, url.scheme)} | _lower(config.proxy.allowed_hosts),
+        allow_no_origin=config.proxy.allow_no_origin,
+        prefix=url.path.rstrip("/"),
+        web_root=config.proxy.web_root,
+        limits=Limits(
+            sessions=limits.sessions,
+            per_server=limits.per_server,
+            per_subject=limits.per_subject,
+            per_address=limits.per_address,
+        ),
+        timeouts=Timeouts(connect=timeouts.connect_seconds, handshake=timeouts.handshake_seconds),
+        relay=RelaySettings(
+            ping_seconds=timeouts.ping_seconds,
+            pong_seconds=timeouts.pong_seconds,
+            stall_seconds=timeouts.stall_seconds,
+            idle_seconds=limits.idle_seconds,
+        ),
+    )
+
+
+def _own_hosts(address: Address, port: int, scheme: str) -> frozenset[str]:
+    """What a listener may be called without being told: its address, and loopback's names if it is there."""
+    names = {f"[{address.host}]" if ":" in address.host else address.host}
+    if address.is_loopback or address.is_wildcard:
+        names |= set(_LOOPBACK_NAMES)
+    return frozenset(_netloc(f"{name}:{port}", scheme) for name in names)
+
+
+def _plain_loopback() -> set[str]:
+    return {name.strip("[]") for name in _LOOPBACK_NAMES}
+
+
+def _netloc(netloc: str, scheme: str) -> str:
+    """As a browser writes it: lower case, without the scheme's own port."""
+    return netloc.lower().removesuffix(f":{_DEFAULT_PORTS.get(scheme, '')}")
+
+
+def _lower(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name.lower().rstrip("/") for name in names)
+
+
+def _url(address: Address, listener: Listener, cert: Path | None = None) -> str:
+    scheme = "https" if cert else "http"
+    host = "127.0.0.1" if address.is_wildcard else address.host
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{_netloc(f'{host}:{listener.port}', scheme)}"
