@@ -1,0 +1,91 @@
+# The door: every target says what it does. `make` alone lists them.
+#
+# Each needs only Python 3.11 or later with venv (Debian: apt-get install python3-venv); npm brings the
+# viewer (Debian: apt-get install npm). Virtual environments are made here, in .venv-*, once.
+
+ARGS   ?=
+VENV   ?= .venv-dev
+RUN     = .venv-run
+NOVNC   = consolekit/web/novnc/core/rfb.js
+SOURCES = pyproject.toml hatch_build.py package.json package-lock.json
+
+# Where noVNC is missing and npm is there now, the package is installed once more to fetch it.
+REFETCH = $(if $(wildcard $(NOVNC)),,$(if $(shell command -v npm 2>/dev/null),again))
+
+# The first Python of these that is new enough and can make virtual environments.
+PYTHONS = $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3
+define find_python
+found=; \
+for python in $(PYTHONS); do \
+  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+    found=old-enough; \
+    if "$$python" -c 'import ensurepip, venv' 2>/dev/null; then found=$$python; break; fi; \
+  fi; \
+done; \
+case "$$found" in \
+  "") echo "No Python 3.11 or later was found. Debian 12 and later: apt-get install python3 python3-venv;" \
+        "elsewhere: make ... PYTHON=/path/to/python3.11" >&2; exit 1;; \
+  old-enough) echo "Python is there, its venv module is not. Debian: apt-get install python3-venv" >&2; exit 1;; \
+esac
+endef
+
+.PHONY: help demo test check docs clean again
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    a moving console in your browser, from nothing (ARGS=--no-browser: print the URL only)"
+	@echo "make test    the tests (ARGS='-k name' goes to pytest); what is not installed is skipped and named"
+	@echo "make check   formatting, lint, types, layers"
+	@echo "make docs    the documentation, into docs/_build/html"
+	@echo "make clean   remove what the others made"
+
+demo: $(RUN)/.installed
+	@test -f $(NOVNC) || printf '%s\n' \
+	  "" \
+	  "NO VIEWER: noVNC is not installed, so the page will open and show no console." \
+	  "Cure: apt-get install npm, then make demo again. Everything else works." \
+	  "" >&2
+	@exec $(RUN)/bin/consolekit demo $(ARGS)
+
+test: $(VENV)/.test
+	@echo "==> Running the tests (CONSOLEKIT_REQUIRE_ALL=1 makes a missing part a failure)"
+	@exec $(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(VENV)/.test $(VENV)/.lint
+	@echo "==> Lint, formatting, types, layers"
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --cache-dir $(VENV)/import-linter
+
+docs: $(VENV)/.docs
+	@echo "==> Building the documentation; a warning is an error"
+	$(VENV)/bin/sphinx-build -W -n --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean:
+	@echo "==> Removing virtual environments, caches and what was built"
+	rm -rf .venv-run .venv-dev docs/_build build dist test-results consolekit/web/novnc node_modules
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find consolekit tests docs examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(RUN)/.installed: $(SOURCES) $(REFETCH)
+	@$(find_python); \
+	echo "==> Making $(RUN) with $$found and installing consolekit into it (the first time only)"; \
+	"$$found" -m venv $(RUN)
+	@$(RUN)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed: $(SOURCES) $(REFETCH)
+	@$(find_python); \
+	echo "==> Making $(VENV) with $$found and installing consolekit into it (the first time only)"; \
+	"$$found" -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+# The dependency groups of pyproject.toml: test, lint, docs.
+$(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.installed
+	@echo "==> Installing what '$*' needs into $(VENV)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group $*
+	@touch $@
