@@ -119,6 +119,8 @@ def replay(
             run.expect_nothing(place)
             run.feed(event.peer, splitter(event.data))
         else:
+            if isinstance(event, StartTls):
+                run.expect_nothing_sent(place)
             run.expect(event, place)
     run.expect_nothing(attempt)
     assert run.handshake.done, f"{attempt}: the script has not ended with its transcript"
@@ -158,9 +160,12 @@ class _Run:
         assert found == event.data, f"{place}: expected {event.data!r}, sent was {found!r}"
         del sent[: len(event.data)]
 
-    def expect_nothing(self, place: str) -> None:
+    def expect_nothing_sent(self, place: str) -> None:
         for peer, data in self.sent.items():
             assert not data, f"{place}: unexpectedly sent {bytes(data)!r} to {peer.value}"
+
+    def expect_nothing(self, place: str) -> None:
+        self.expect_nothing_sent(place)
         assert not self.tls, f"{place}: unexpectedly started TLS"
 
 
