@@ -17,11 +17,11 @@ import attrs
 
 from consolekit.auth.base import TokenIssuer, TokenStore, TokenValidator
 from consolekit.core.errors import (
-    ConsoleConflict,
     ConsoleKitError,
     ConsoleUnavailable,
     InvalidRequest,
     NotFound,
+    PeerError,
     PermitRefused,
     Problem,
     ProviderError,
@@ -231,6 +231,7 @@ class ConsoleKit:
             PermitRefused: a hook refused.
             UnknownServer: no provider knows the server.
         """
+        server_id = self.schema.check_server_id(server_id)
         found: list[Offer] = []
         for key in self.registry.pairs():
             probe = self.schema.probe(server_id, key, subject=caller.name)
@@ -246,7 +247,7 @@ class ConsoleKit:
                 await self._check(name, probe)
             except UnknownServer:
                 continue
-            except (ConsoleConflict, ConsoleUnavailable) as exc:
+            except (ProviderError, PeerError) as exc:  # one that fails keeps nobody from the other pairs
                 return [Offer(key=key, provider=name, available=False, code=exc.code)]
             return [Offer(key=key, provider=name)]
         return []
@@ -288,7 +289,7 @@ class ConsoleKit:
                 self._permit_end(caller, Action.REVOKE, session.server_id, session.subject)
                 await self._revoke(Scope.GRANT, grant_id)
                 return
-        raise NotFound(f"no grant {grant_id[:64]!r}")
+        raise NotFound("no such grant")  # not quoted: it may be a token, put in the wrong place
 
     async def kill(self, session_id: str, *, caller: Caller) -> None:
         """End one live session, wherever it lives; it cannot be resumed.
@@ -302,7 +303,7 @@ class ConsoleKit:
                 self._permit_end(caller, Action.KILL, session.server_id, session.subject)
                 await self._revoke(Scope.SESSION, session_id)
                 return
-        raise NotFound(f"no session {session_id[:64]!r}")
+        raise NotFound("no such session")
 
     def _permit_end(self, caller: Caller, action: Action, server_id: str, subject: str) -> None:
         """A caller that may not end it is not told that it is there."""

@@ -34,8 +34,8 @@ class Hooks:
 
         Raises:
             ValueError: already registered, or the name is taken.
-            TypeError: it implements an unknown hook, takes an argument the hook has not, or is a
-                coroutine function (nobody would await it).
+            TypeError: it implements an unknown hook, takes an argument the hook has not, or is not a plain
+                function: nobody would await a coroutine or go on with a generator or a wrapper.
         """
         try:
             registered = self._manager.register(plugin, name)
@@ -45,9 +45,9 @@ class Hooks:
             raise TypeError(f"hook plug-in does not fit: {exc}") from exc
         for caller in self._manager.get_hookcallers(plugin) or ():
             implementations = [impl for impl in caller.get_hookimpls() if impl.plugin is plugin]
-            if any(inspect.iscoroutinefunction(impl.function) for impl in implementations):
+            if not all(_is_plain(impl) for impl in implementations):
                 self._manager.unregister(plugin)
-                raise TypeError(f"hook {caller.name} of {registered} is async; hooks are plain functions")
+                raise TypeError(f"hook {caller.name} of {registered} must be a plain function")
 
     def unregister(self, plugin: object) -> None:
         """Remove a listener."""
@@ -83,3 +83,8 @@ class Hooks:
                 raise PermitRefused(f"{impl.plugin_name} failed") from exc
             if reason is not None:
                 raise PermitRefused(f"{impl.plugin_name}: {reason}")
+
+
+def _is_plain(impl: pluggy.HookImpl) -> bool:
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return not (impl.wrapper or impl.hookwrapper or any(kind(impl.function) for kind in kinds))

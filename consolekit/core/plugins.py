@@ -128,7 +128,9 @@ def _import(group: str, name: str) -> object:
         manager: Any = NamedExtensionManager(
             group, [name], on_load_failure_callback=note, warn_on_missing_entrypoint=False
         )
-    except (Exception, SystemExit) as exc:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # whatever a stranger's module raises, SystemExit too
         raise _failed(group, name, exc) from exc
     if failures:
         raise _failed(group, name, failures[0]) from failures[0]

@@ -1,22 +1,27 @@
 """Core: the ``<protocol, type>`` JSON Schema, composed from what is registered.
 
 The only door to jsonschema. The whole schema (``ConsoleSchema.document``) is what ``consolekit schema``
-exports and OpenAPI shows. Validation goes the same way in three steps, so that an unregistered *pair* is told as such, with the pairs that exist,
-and no error text ever quotes a value.
+exports and OpenAPI shows. Validation goes the same way in three steps, so that an unregistered *pair* is
+told as such, with the pairs that exist, and no error text ever quotes a value.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 from jsonschema import Draft202012Validator
+from jsonschema import validators as _validators
 from jsonschema.exceptions import SchemaError, ValidationError
 from referencing import Registry
 
 from consolekit.core.errors import InvalidRequest, Problem
+from consolekit.core.provider import ConsoleProvider
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.types import ConsoleKey, ConsoleRequest
 
@@ -28,10 +33,41 @@ SERVER_ID = {
     "minLength": 1,
     "maxLength": 128,
 }
-SUBJECT = {"type": "string", "pattern": "^[^\\x00-\\x1f\\x7f]+$", "minLength": 1, "maxLength": 128}
+SUBJECT = {
+    "type": "string",
+    "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]+$",  # one line, whoever prints it
+    "minLength": 1,
+    "maxLength": 128,
+}
 TTL = {"type": "integer", "minimum": 1, "maximum": MAX_TTL_SECONDS}
 _WORD = {"type": "string", "maxLength": 64}
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}|[0-9]{1,9}")
+_MAX_PROBLEMS = 100  # of one document; more would make a small wrong request a large answer
+_ENDS = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|(\$)", re.DOTALL)
+
+
+@functools.lru_cache(maxsize=512)
+def _ecma(pattern: str) -> re.Pattern[str]:
+    """JSON Schema's patterns are ECMA-262's: ``$`` is the very end, not "or before a last newline"."""
+    ends = _ENDS.sub(lambda found: r"\Z" if found[1] else found[0], pattern)
+    return re.compile(ends, re.ASCII)
+
+
+def _check_pattern(_: Any, rule: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not _ecma(rule).search(instance):
+        yield ValidationError("does not match")
+
+
+def _is_text(_: Any, instance: object) -> bool:
+    """A string that can be written down: lone surrogates (RFC 8259, 8.2) can be neither stored nor sent."""
+    return isinstance(instance, str) and not any("\ud800" <= char <= "\udfff" for char in instance)
+
+
+_Validator: Any = _validators.extend(  # type: ignore[no-untyped-call]  # its stubs have no types here
+    Draft202012Validator,
+    validators={"pattern": _check_pattern},
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("string", _is_text),
+)
 
 
 def validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
@@ -44,11 +80,12 @@ def validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
         Draft202012Validator.check_schema(schema)
     except SchemaError as exc:
         raise ValueError(f"not a JSON Schema 2020-12: {exc.message}") from exc
-    return Draft202012Validator(schema, registry=Registry())
+    validator: Draft202012Validator = _Validator(schema, registry=Registry())
+    return validator
 
 
 def problems_of(validator: Draft202012Validator, data: object, path: str = "") -> list[Problem]:
-    """Everything that is wrong with ``data``, by place, without quoting any value of it.
+    """Everything that is wrong with ``data`` (at most 100 things), by place, without quoting any value.
 
     Args:
         validator: From ``validator_of``.
@@ -56,11 +93,20 @@ def problems_of(validator: Draft202012Validator, data: object, path: str = "") -
         path: What to put in front of every path.
     """
     found = sorted(validator.iter_errors(data), key=lambda error: [str(p) for p in error.absolute_path])
-    return [problem for error in found for problem in _problems(error, path)]
+    problems = list(dict.fromkeys(problem for error in found for problem in _problems(error, path)))
+    if len(problems) > _MAX_PROBLEMS:
+        more = len(problems) - _MAX_PROBLEMS
+        return [*problems[:_MAX_PROBLEMS], Problem(path, f"and {more} more problems")]
+    return problems
+
+
+def _shown(key: object) -> str:
+    """A key of outside data as part of a path: it may be anything."""
+    return str(key) if _PLAIN_KEY.fullmatch(str(key)) else "(an unprintable key)"
 
 
 def _problems(error: ValidationError, prefix: str) -> Iterator[Problem]:
-    path = ".".join([*filter(None, [prefix]), *(str(part) for part in error.absolute_path)])
+    path = ".".join([*filter(None, [prefix]), *(_shown(part) for part in error.absolute_path)])
     rule: Any = error.validator_value
     instance: Any = error.instance
     if error.validator == "required":
@@ -70,8 +116,7 @@ def _problems(error: ValidationError, prefix: str) -> Iterator[Problem]:
         schema = error.schema
         known = set(schema.get("properties", ())) if isinstance(schema, Mapping) else set()
         for key in sorted(set(map(str, instance)) - known):
-            shown = key if _PLAIN_KEY.fullmatch(key) else "(an unprintable key)"
-            yield Problem(f"{path}.{shown}".lstrip("."), "is not known here" + _instead(known))
+            yield Problem(f"{path}.{_shown(key)}".lstrip("."), "is not known here" + _instead(known))
     else:
         yield Problem(path, _say(str(error.validator), rule))
 
@@ -105,19 +150,23 @@ class ConsoleSchema:
     """The schema of a console request, for one registry."""
 
     def __init__(self, registry: ProviderRegistry) -> None:
-        """Compose it; call again when the registry has changed.
+        """Compose it. Providers that are added to the registry later take part at once.
 
         Raises:
             ValueError: a provider's ``params_schema`` is not JSON Schema 2020-12.
         """
         self._registry = registry
-        self._params = {
-            key: [validator_of(provider.params_schema) for _, provider in registry.offering(key)]
-            for key in registry.pairs()
-        }
+        self._params: dict[str, Draft202012Validator] = {}
+        for name, provider in registry:
+            self._params_of(name, provider)
         self._envelope = validator_of(_envelope(_WORD, _WORD))
         self._server_id = validator_of(SERVER_ID)
         self._subject = validator_of(SUBJECT)
+
+    def _params_of(self, name: str, provider: ConsoleProvider) -> Draft202012Validator:
+        if name not in self._params:
+            self._params[name] = validator_of(provider.params_schema)
+        return self._params[name]
 
     def document(self) -> dict[str, Any]:
         """The composed schema as plain data: exactly the registered pairs, each with its parameters."""
@@ -130,12 +179,18 @@ class ConsoleSchema:
             "$id": "urn:consolekit:schema:console-request:1",
             "title": "A request for a console",
             **envelope,
-            "oneOf": [self._pair(key) for key in keys],
+            **_one_of([self._pair(key) for key in keys]),
         }
 
     def _pair(self, key: ConsoleKey) -> dict[str, Any]:
-        params = [dict(provider.params_schema) for _, provider in self._registry.offering(key)]
-        return {
+        params: list[dict[str, Any]] = []
+        needed = True
+        for name, provider in self._registry.offering(key):
+            schema = _embedded(provider.params_schema, f"{quote(name, safe='')}:{key.protocol}:{key.type}")
+            if schema not in params:
+                params.append(schema)
+            needed = needed and not self._params_of(name, provider).is_valid({})
+        pair = {
             "title": str(key),
             "properties": {
                 "protocol": {"const": key.protocol},
@@ -143,6 +198,7 @@ class ConsoleSchema:
                 "params": params[0] if len(params) == 1 else {"anyOf": params},
             },
         }
+        return {**pair, "required": ["params"]} if needed else pair
 
     def nova_document(self) -> dict[str, Any]:
         """The same pairs as Nova's ``remote-consoles`` call knows them (API reference, 2.6 and later)."""
@@ -155,10 +211,10 @@ class ConsoleSchema:
             },
             "required": ["protocol", "type"],
             "additionalProperties": False,
-            "oneOf": [
+            **_one_of(
                 {"properties": {"protocol": {"const": key.protocol}, "type": {"const": key.type}}}
                 for key in keys
-            ],
+            ),
         }
         return {
             "$schema": DIALECT,
@@ -184,18 +240,28 @@ class ConsoleSchema:
         """
         problems = problems_of(self._envelope, data)
         if not isinstance(data, Mapping) or problems:
-            raise InvalidRequest(problems)
+            raise InvalidRequest(problems + problems_of(self._server_id, server_id, "server_id"))
         try:
             key = ConsoleKey(data["protocol"], data["type"])
         except ValueError as exc:
             raise InvalidRequest([Problem("protocol, type", str(exc))]) from None
-        self._registry.offering(key)
+        offering = self._registry.offering(key)
+        probe = self.probe(server_id, key, subject=data.get("subject", subject))
         params = data.get("params", {})
-        refusals = [problems_of(validator, params, "params") for validator in self._params[key]]
+        refusals = [problems_of(self._params_of(*offer), params, "params") for offer in offering]
         if all(refusals):
             raise InvalidRequest(refusals[0])
-        probe = self.probe(server_id, key, subject=data.get("subject", subject))
         return attrs.evolve(probe, params=params)
+
+    def check_server_id(self, server_id: object) -> str:
+        """The server id, if it can be one.
+
+        Raises:
+            InvalidRequest: it breaks the schema.
+        """
+        if problems := problems_of(self._server_id, server_id, "server_id"):
+            raise InvalidRequest(problems)
+        return str(server_id)
 
     def probe(self, server_id: object, key: ConsoleKey, *, subject: str) -> ConsoleRequest:
         """A request without parameters, for asking whether a server has such a console at all.
@@ -207,6 +273,19 @@ class ConsoleSchema:
         if problems := problems + problems_of(self._subject, subject, "subject"):
             raise InvalidRequest(problems)
         return ConsoleRequest(key=key, server_id=str(server_id), subject=subject)
+
+
+def _one_of(pairs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Exactly one of the pairs; with no pair at all nothing fits (an empty ``oneOf`` would be no schema)."""
+    known: Sequence[Mapping[str, Any]] = list(pairs)
+    return {"oneOf": known} if known else {"not": {}}
+
+
+def _embedded(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A schema inside another: with an id of its own, so that its ``#/$defs/...`` mean its own."""
+    if "$id" in schema or '"$ref"' not in json.dumps(schema, default=dict):
+        return dict(schema)
+    return {"$id": f"urn:consolekit:schema:params:{name}", **schema}
 
 
 def _envelope(protocol: Mapping[str, Any], kind: Mapping[str, Any]) -> dict[str, Any]:
