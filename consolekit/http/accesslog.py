@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from tornado.web import RequestHandler
 
 _log = logging.getLogger("consolekit.access")
 _MAX_PATH = 200
+_SECRET = re.compile(r"(ck[a-z]_)[A-Za-z0-9_-]+")  # a token or key that somebody put in a path
 
 
 def log_request(handler: RequestHandler) -> None:
     """Tornado's ``log_function``: method, bounded path, status, milliseconds, address."""
     request = handler.request
-    path = request.path[:_MAX_PATH].encode("unicode_escape").decode("ascii")
+    path = _SECRET.sub(r"\1***", request.path)[:_MAX_PATH].encode("unicode_escape").decode("ascii")
     status = handler.get_status()
     level = logging.WARNING if status >= 500 else logging.INFO
     _log.log(

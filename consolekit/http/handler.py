@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +18,7 @@ from consolekit.core.errors import ConsoleKitError
 from consolekit.http.problems import CONTENT_TYPE, problem_of, problem_of_status
 
 _log = logging.getLogger(__name__)
-MAX_URI = 8 * 1024
+MAX_URI = 12 * 1024  # room for a wrong server id of 10 KiB to be told as such (RFC 9110, 4.1 asks for 8,000)
 MAX_HEADER_LINE = 8 * 1024
 MAX_HEADERS = 100
 
@@ -48,8 +48,17 @@ class Handler(RequestHandler):
         for name, value in SAFE_HEADERS.items():
             self.set_header(name, value)
 
-    def prepare(self) -> None:
-        """Refuse what is too large, ambiguous, or meant for another host (RFC 9112, 3.2)."""
+    def prepare(self) -> Awaitable[None] | None:
+        """Refuse at once what is not fit to be answered."""
+        self.refuse_unfit()
+        return None
+
+    def refuse_unfit(self) -> None:
+        """Refuse what is too large, ambiguous, or meant for another host (RFC 9112, 3.2).
+
+        Raises:
+            HTTPError: 400, 414, 421 or 431.
+        """
         request = self.request
         if len(request.uri or "") > MAX_URI:
             raise HTTPError(414)
@@ -73,13 +82,23 @@ class Handler(RequestHandler):
             _log.warning("%s: %s", error.code, error)
         else:
             _log.info("%s: %s", error.code, error)
-        self._answer(problem_of(error))
+        self._answer(self.document_of(error))
+
+    def document_of(self, error: ConsoleKitError) -> dict[str, Any]:
+        """The error's problem document; for handlers whose clients expect another form."""
+        return problem_of(error)
 
     def _answer(self, document: dict[str, Any]) -> None:
+        self.write_problem(document)
+        self.finish()
+
+    def write_problem(self, document: dict[str, Any]) -> None:
+        """Make the response this problem document; not sent yet."""
+        body = json.dumps(document)
         self.clear()
         self.set_status(document["status"])
         if document["status"] == 405:
-            self.set_header("Allow", ", ".join(self._methods()))
+            self.set_header("Allow", ", ".join(self.allowed_methods()))
         if document["status"] == 401:
             self.set_header("WWW-Authenticate", "Bearer")
         if document["status"] == 426:  # RFC 9110, 15.5.22 and RFC 6455, 4.4
@@ -88,9 +107,11 @@ class Handler(RequestHandler):
         if document["status"] in (429, 503):
             self.set_header("Retry-After", "5")
         self.set_header("Content-Type", CONTENT_TYPE)
-        self.finish(json.dumps(document))
+        self.set_header("Content-Length", len(body))
+        self.write(body)
 
-    def _methods(self) -> list[str]:
+    def allowed_methods(self) -> list[str]:
+        """What ``Allow`` lists with a 405."""
         base = RequestHandler
         return [
             method
@@ -127,5 +148,5 @@ class NotFoundHandler(Handler):
 
     def prepare(self) -> None:
         """Refuse what is malformed as such, the rest as not found."""
-        super().prepare()
+        self.refuse_unfit()
         raise HTTPError(404)

@@ -12,6 +12,14 @@ from typing import Any
 from consolekit.core.errors import ConsoleKitError, InvalidRequest
 
 CONTENT_TYPE = "application/problem+json"
+# Codes are public and stay; Python's phrases change with its versions (RFC 9110 renamed some).
+_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+    500: "Internal",
+}
 
 
 def problem_of(error: ConsoleKitError) -> dict[str, Any]:
@@ -31,10 +39,11 @@ def problem_of(error: ConsoleKitError) -> dict[str, Any]:
 
 def problem_of_status(status: int, detail: str = "") -> dict[str, Any]:
     """The document of a bare HTTP status, for what HTTP itself refuses."""
-    code = "internal" if status == 500 else HTTPStatus(status).phrase.lower().replace(" ", "_")
+    phrase = _PHRASES.get(status) or HTTPStatus(status).phrase
+    code = phrase.lower().replace(" ", "_").replace("-", "_")
     document: dict[str, Any] = {
         "type": f"urn:consolekit:problem:{code}",
-        "title": HTTPStatus(status).phrase,
+        "title": ConsoleKitError.title if status == 500 else phrase,
         "status": status,
         "code": code,
     }
