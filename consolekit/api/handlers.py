@@ -1,0 +1,170 @@
+"""API: the operations. Knows the kit's words and their JSON; decides nothing itself."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from consolekit.api.handler import ApiHandler
+from consolekit.core.errors import ConsoleKitError, InvalidRequest
+from consolekit.core.schema import problems_of, validator_of
+from consolekit.core.types import Caller, SessionInfo
+from consolekit.kit import Offer
+
+_STRICT_STRING = {"type": "string"}
+_NOVA_ENVELOPE = validator_of(
+    {
+        "type": "object",
+        "properties": {
+            "remote_console": {
+                "type": "object",
+                "properties": {"protocol": _STRICT_STRING, "type": _STRICT_STRING},
+                "required": ["protocol", "type"],
+                "additionalProperties": False,
+            }
+        },
+        "required": ["remote_console"],
+        "additionalProperties": False,
+    }
+)
+
+
+def rfc3339(seconds: float) -> str:
+    """An instant as RFC 3339 in UTC: ``2026-11-21T02:43:00.123Z``."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class ServerConsole(ApiHandler):
+    """``/servers/{server_id}/console``."""
+
+    async def on_post(self, caller: Caller, server_id: str) -> None:
+        """Make a link to a server's console."""
+        link = await self.api.kit.create(server_id, self.json_body(), caller=caller)
+        answer = {
+            "protocol": link.key.protocol,
+            "type": link.key.type,
+            "url": link.url.reveal(),
+            "server_id": link.server_id,
+            "grant_id": link.grant_id,
+            "expires_at": rfc3339(link.expires_at),
+        }
+        self.send(json.dumps(answer))
+
+
+class ServerConsoles(ApiHandler):
+    """``/servers/{server_id}/consoles``."""
+
+    async def on_get(self, caller: Caller, server_id: str) -> None:
+        """Which pairs the server offers now."""
+        offers = await self.api.kit.offers(server_id, caller=caller)
+        self.send(json.dumps({"consoles": [_offer(offer) for offer in offers]}))
+
+
+def _offer(offer: Offer) -> dict[str, Any]:
+    shown = {"protocol": offer.key.protocol, "type": offer.key.type, "available": offer.available}
+    return shown if offer.available else {**shown, "code": offer.code}
+
+
+class OneGrant(ApiHandler):
+    """``/grants/{grant_id}``."""
+
+    async def on_delete(self, caller: Caller, grant_id: str) -> None:
+        """Take a grant back and end its session."""
+        await self.api.kit.revoke(grant_id, caller=caller)
+        self.set_status(204)
+
+
+class Sessions(ApiHandler):
+    """``/sessions``."""
+
+    query = frozenset({"server_id"})
+
+    async def on_get(self, caller: Caller) -> None:
+        """The live sessions that the caller may see."""
+        server_id = self.get_query_argument("server_id", None, strip=False)
+        if server_id is not None:
+            server_id = self.api.kit.schema.check_server_id(server_id)
+        sessions = await self.api.kit.sessions(caller=caller, server_id=server_id)
+        self.send(json.dumps({"sessions": [_session(session) for session in sessions]}))
+
+
+def _session(session: SessionInfo) -> dict[str, Any]:
+    return {
+        "session_id": session.id,
+        "grant_id": session.grant_id,
+        "protocol": session.key.protocol,
+        "type": session.key.type,
+        "server_id": session.server_id,
+        "subject": session.subject,
+        "address": session.address,
+        "started_at": rfc3339(session.started_at),
+        "bytes_in": session.bytes_in,
+        "bytes_out": session.bytes_out,
+    }
+
+
+class OneSession(ApiHandler):
+    """``/sessions/{session_id}``."""
+
+    async def on_delete(self, caller: Caller, session_id: str) -> None:
+        """End a live session."""
+        await self.api.kit.kill(session_id, caller=caller)
+        self.set_status(204)
+
+
+class NovaRemoteConsoles(ApiHandler):
+    """``/v2.1/servers/{server_id}/remote-consoles``: Nova's form (its API reference, 2.6 and later).
+
+    Nova knows no 422: what breaks the schema and pairs that are not offered are 400 here. A problem
+    document also has ``message``, which is where Nova's clients look.
+    """
+
+    token_header = True
+
+    async def on_post(self, caller: Caller, server_id: str) -> None:
+        """Make a link to a server's console, for the caller itself."""
+        body = self.json_body()
+        if problems := problems_of(_NOVA_ENVELOPE, body):
+            raise InvalidRequest(problems)
+        link = await self.api.kit.create(server_id, body["remote_console"], caller=caller)
+        console = {"protocol": link.key.protocol, "type": link.key.type, "url": link.url.reveal()}
+        self.send(json.dumps({"remote_console": console}))
+
+    def document_of(self, error: ConsoleKitError) -> dict[str, Any]:
+        """The problem with the statuses and the member that Nova's clients know."""
+        document = super().document_of(error)
+        if document["status"] == 422:
+            document["status"] = 400
+        document["message"] = document.get("detail", document["title"])
+        return document
+
+
+class OpenApiYaml(ApiHandler):
+    """``/openapi.yaml``."""
+
+    public = True
+
+    async def on_get(self, caller: Caller) -> None:
+        """This API's description."""
+        self.send(self.api.description.as_yaml(), "application/yaml")
+
+
+class OpenApiJson(ApiHandler):
+    """``/openapi.json``."""
+
+    public = True
+
+    async def on_get(self, caller: Caller) -> None:
+        """The same as JSON."""
+        self.send(self.api.description.as_json())
+
+
+class Schema(ApiHandler):
+    """``/schema``."""
+
+    public = True
+
+    async def on_get(self, caller: Caller) -> None:
+        """The console request's JSON Schema."""
+        self.send(json.dumps(self.api.kit.schema.document()), "application/schema+json")
