@@ -6,6 +6,6 @@ The way of a configuration through the files::
     structure    the tree becomes the model, or a list of everything that is wrong with it
     load         both, and what is right alone and wrong together (consistency)
     build        the model becomes a ConsoleKit: providers, store, hooks by name
-    show         the tree for people, secrets masked
-    certificates, template, keys    files looked at, an example file, API keys
+    show         the values in force for people, secrets masked (annotations: which those are)
+    certificates, template    a look at the files of TLS, an example configuration
 """

@@ -156,7 +156,7 @@ def _check_class(cls: type[ConsoleProvider], path: str) -> None:
 
 
 def _plugin_problem(path: str, exc: PluginError) -> Problem:
-    return Problem(path, exc.reason + (f"; {exc.cure}" if exc.cure else ""))
+    return Problem(path, f"{exc.name!r}: {exc.reason}" + (f"; {exc.cure}" if exc.cure else ""))
 
 
 def _inside(path: str, problem: Problem) -> Problem:

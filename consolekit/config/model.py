@@ -58,7 +58,9 @@ class ProxyConfig:
 class ApiKey:
     """A key that may ask for consoles: `[api.keys.NAME]`. `consolekit key new NAME` makes one."""
 
-    sha256: str = option("SHA-256 of the key, in hex. The key itself is nowhere.", check=sha256)
+    sha256: str = option(
+        "SHA-256 of the key, in hex; the key itself is nowhere.", check=sha256, converter=str.lower
+    )
     servers: tuple[str, ...] = option(
         "Shell patterns of the server ids it may ask for.", ("*",), check=patterns
     )
