@@ -37,14 +37,14 @@ export const CONSOLES = Array.from({length: 12}, (_, index) => (
 
 export const SINGLES = [
   {label: 'Esc', codes: ['Escape']}, {label: 'Tab', codes: ['Tab']},
-  {label: 'Enter', codes: ['Enter']}, {label: 'Backspace', codes: ['Backspace']},
-  {label: 'Delete', codes: ['Delete']}, {label: 'Insert', codes: ['Insert']},
-  {label: 'PrintScreen', codes: ['PrintScreen']},
-  {label: 'Home', codes: ['Home']}, {label: 'End', codes: ['End']},
-  {label: 'Page up', codes: ['PageUp']}, {label: 'Page down', codes: ['PageDown']},
   {label: '←', name: 'Left', codes: ['ArrowLeft']}, {label: '↑', name: 'Up', codes: ['ArrowUp']},
   {label: '↓', name: 'Down', codes: ['ArrowDown']},
   {label: '→', name: 'Right', codes: ['ArrowRight']},
+  {label: 'Enter', codes: ['Enter']}, {label: 'Backspace', codes: ['Backspace']},
+  {label: 'Delete', codes: ['Delete']}, {label: 'Insert', codes: ['Insert']},
+  {label: 'Home', codes: ['Home']}, {label: 'End', codes: ['End']},
+  {label: 'Page up', codes: ['PageUp']}, {label: 'Page down', codes: ['PageDown']},
+  {label: 'PrintScreen', codes: ['PrintScreen']},
 ];
 
 /** Press the keys in order, let them go in the opposite order. */

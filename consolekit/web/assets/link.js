@@ -4,7 +4,8 @@
  * The token arrives in the URL fragment, which no browser sends to any server. It is taken out of
  * the address bar and of the tab's history at once, and kept in sessionStorage with a resume key
  * of our own making, so that a reload is the same viewer to the gateway. Each history entry
- * remembers which link it showed, so that Back returns to its own console.
+ * remembers which link it showed, so that Back returns to its own console. The list of visited
+ * pages that a browser keeps for itself is beyond a page's reach; by then the token there is used.
  */
 
 const PREFIX = 'consolekit.link.';

@@ -57,8 +57,9 @@ function show(state, code = '', ending = {}) {
     tool.disabled = state !== 'connected' && tool.id !== 'disconnect';
   }
   element('disconnect').disabled = !['connecting', 'connected', 'reconnecting'].includes(state);
+  // the last picture bridges a short break; a session that is over shows nothing any more
+  if (state !== 'reconnecting') picture.forgetGhost();
   if (state === 'connected') {
-    picture.forgetGhost();
     backToScreen();
     return;
   }
