@@ -16,7 +16,7 @@ import attrs
 from tornado.web import Application
 
 from consolekit.api.app import make_api
-from consolekit.api.callers import Callers
+from consolekit.api.callers import Callers, KeyEntry
 from consolekit.config.address import Address
 from consolekit.config.model import Config
 from consolekit.core.errors import ConfigError, ListenFailed, Problem
@@ -99,8 +99,17 @@ class Server:
 
     def _api(self, port: int) -> Application:
         api = self._config.api
-        callers = Callers.anonymous() if api.authentication == "none" else Callers(api.keys)
         hosts = _own_hosts(api.listen, port, "https" if api.cert else "http")
+        if api.authentication == "none":  # and so for nobody but loopback, whatever else is allowed
+            return make_api(self._kit, callers=Callers.anonymous(), hosts=hosts)
+        keys = {
+            name: KeyEntry(sha256=key.sha256, servers=key.servers, subjects=key.subjects)
+            for name, key in api.keys.items()
+        }
+        try:
+            callers = Callers(keys)
+        except ValueError as exc:
+            raise ConfigError([Problem("api.keys", str(exc))]) from exc
         return make_api(self._kit, callers=callers, hosts=hosts | _lower(self._config.proxy.allowed_hosts))
 
     def _listener(self, address: Address, cert: Path | None = None, key: Path | None = None) -> Listener:
