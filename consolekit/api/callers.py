@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 import attrs
@@ -39,6 +39,10 @@ def _check_sha256(_: object, __: attrs.Attribute[str], value: str) -> None:
         raise ValueError("sha256 must be 64 lower-case hexadecimal digits")
 
 
+def _patterns(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
 @attrs.frozen(kw_only=True)
 class KeyEntry:
     """One key that may call.
@@ -50,8 +54,8 @@ class KeyEntry:
     """
 
     sha256: str = attrs.field(validator=_check_sha256)
-    servers: tuple[str, ...] = attrs.field(default=("*",), converter=tuple)
-    subjects: tuple[str, ...] = attrs.field(default=("*",), converter=tuple)
+    servers: tuple[str, ...] = attrs.field(default=("*",), converter=_patterns)
+    subjects: tuple[str, ...] = attrs.field(default=("*",), converter=_patterns)
 
 
 class Callers:
