@@ -264,7 +264,8 @@ def tigervnc(
 
 @contextmanager
 def _process(command: list[str], pass_fds: list[int] | None = None) -> Iterator[Any]:
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=pass_fds or ())
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=quiet, stdout=quiet, pass_fds=pass_fds or ())
     try:
         yield process
     finally:

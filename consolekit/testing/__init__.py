@@ -5,6 +5,16 @@ Importing this needs neither pytest nor Hypothesis. ``consolekit.testing.token_m
 
 from consolekit.testing.clock import ManualClock
 from consolekit.testing.examples import example_grant, example_hash, example_session
+from consolekit.testing.handshakes import Arrives, check_handshake, check_refusal
 from consolekit.testing.tokens import TokenStoreContract
 
-__all__ = ["ManualClock", "TokenStoreContract", "example_grant", "example_hash", "example_session"]
+__all__ = [
+    "Arrives",
+    "ManualClock",
+    "TokenStoreContract",
+    "check_handshake",
+    "check_refusal",
+    "example_grant",
+    "example_hash",
+    "example_session",
+]
