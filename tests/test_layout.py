@@ -110,8 +110,7 @@ def test_importing_is_cheap(module: str) -> None:
     assert done.stdout.split() == []
 
 
-def test_public_names_are_sorted_and_there() -> None:
-    assert list(consolekit.__all__) == sorted(consolekit.__all__)
+def test_public_names_are_there() -> None:
     assert not [name for name in consolekit.__all__ if not hasattr(consolekit, name)]
 
 

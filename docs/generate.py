@@ -1,0 +1,251 @@
+"""Documentation: the reference tables, made from the code at build time so that they cannot be out of date.
+
+``conf.py`` calls ``write_all`` before anything is read; the pages include what it writes. Knows the package;
+knows nothing of Sphinx.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import attrs
+import yaml
+from prometheus_client import CollectorRegistry
+
+from consolekit.auth.sqlite import SqliteTokenStore
+from consolekit.config import model
+from consolekit.core.errors import ConsoleKitError, every_error
+from consolekit.core.hookspecs import HookSpecs
+from consolekit.core.registry import ProviderRegistry
+from consolekit.core.schema import ConsoleSchema
+from consolekit.providers.vnc.provider import VncProvider
+from consolekit.proxy.closecodes import ENDS
+from consolekit.proxy.metrics import Metrics
+
+ROOT = Path(__file__).parent.parent
+OPENAPI = ROOT / "consolekit" / "api" / "openapi.yaml"
+TARGET = Path(__file__).parent / "_build" / "generated"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    names = list(head)
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _first_line(item: object) -> str:
+    return (inspect.getdoc(item) or "").partition("\n\n")[0].replace("``", "`")
+
+
+# ---- errors and ends
+
+
+def errors() -> str:
+    """Every error code, once, in the order of the tree."""
+    head = ["code", "status", "what the outside reads", "class and meaning"]
+    return table(head, map(_error, dict.fromkeys(_tree())))
+
+
+def _tree(cls: type[ConsoleKitError] = ConsoleKitError) -> Iterable[type[ConsoleKitError]]:
+    if every_error().get(cls.code) is cls:
+        yield cls
+    for child in cls.__subclasses__():
+        yield from _tree(child)
+
+
+def _error(cls: type[ConsoleKitError]) -> list[str]:
+    return [f"`{cls.code}`", str(cls.status), cls.title, f"`{cls.__name__}`: {_first_line(cls)}"]
+
+
+def close_codes() -> str:
+    """Every way in which a session ends."""
+    rows = (
+        [f"`{slug}`", str(end.code), end.title, "yes" if end.resumable else "no"]
+        for slug, end in ENDS.items()
+    )
+    return table(["reason", "close code", "what the page says", "may the same browser come back?"], rows)
+
+
+# ---- metrics
+
+
+def metric_families() -> list[Any]:
+    """The metrics of a proxy that offers one pair."""
+    registry = CollectorRegistry()
+    metrics = Metrics(VncProvider.keys, registry=registry, live=list, pending=lambda: 0)
+    assert metrics.registry is registry
+    return sorted(registry.collect(), key=lambda family: family.name)
+
+
+def metrics() -> str:
+    """Every metric with its labels."""
+    rows = []
+    for family in metric_families():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = sorted({key for sample in family.samples for key in sample.labels} - {"le"})
+        rows.append(
+            [f"`{name}`", family.type, ", ".join(f"`{key}`" for key in labels), family.documentation + "."]
+        )
+    return table(["name", "kind", "labels", "what it counts"], rows)
+
+
+# ---- hooks
+
+
+def hook_signatures() -> dict[str, str]:
+    """Every hook with its exact signature, as an implementation writes it."""
+    found = {}
+    for name, function in vars(HookSpecs).items():
+        if name.startswith("consolekit_"):
+            hints = get_type_hints(function)
+            names = [key for key in inspect.signature(function).parameters if key != "self"]
+            arguments = ", ".join(f"{key}: {_type(hints[key])}" for key in names)
+            found[name] = f"def {name}({arguments}) -> {_type(hints['return'])}"
+    return found
+
+
+def _type(hint: Any) -> str:
+    return "None" if hint is type(None) else getattr(hint, "__name__", str(hint)).replace("NoneType", "None")
+
+
+def hooks() -> str:
+    """A section for every hook."""
+    parts = []
+    for name, signature in hook_signatures().items():
+        text = (inspect.getdoc(getattr(HookSpecs, name)) or "").replace("``", "`")
+        parts.append(f"### `{name}`\n\n```python\n@hookimpl\n{signature}: ...\n```\n\n{text}\n")
+    return "\n".join(parts)
+
+
+# ---- configuration
+
+
+def configuration() -> str:
+    """A section for every table of the file, every key with its default and its variable."""
+    found = {setting.path: setting for setting in model.settings()}
+    parts = []
+    for name, section in get_type_hints(model.Config).items():
+        if not attrs.has(section):
+            continue
+        rows = [
+            [f"`{s.path.partition('.')[2]}`", _default(s.default), s.doc, f"`{s.env}`"]
+            for s in found.values()
+            if s.path.startswith(f"{name}.")
+        ]
+        head = ["key", "default", "what it decides", "variable"]
+        parts.append(f"## `[{name}]`\n\n{_first_line(section)}\n\n{table(head, rows)}")
+        if name == "tokens":
+            parts.append(_sqlite())
+        if name == "api":
+            parts.append(f"### `[api.keys.NAME]`\n\n{_first_line(model.ApiKey)}\n\n{_fields(model.ApiKey)}")
+    provider = f"{_first_line(model.ProviderConfig)}\n\n{_fields(model.ProviderConfig)}"
+    return "\n".join([*parts, f"## `[providers.NAME]`\n\n{provider}", _vnc()])
+
+
+def _default(value: Any) -> str:
+    if value in (None, "", ()):
+        return "empty"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _fields(section: type[attrs.AttrsInstance]) -> str:
+    rows = [
+        [f"`{field.name}`", _required(field.default), field.metadata["doc"]]
+        for field in attrs.fields(section)
+        if "doc" in field.metadata
+    ]
+    return table(["key", "default", "what it decides"], rows)
+
+
+def _required(default: Any) -> str:
+    if default is attrs.NOTHING:
+        return "required"
+    return f"`{json.dumps(default)}`" if isinstance(default, tuple | str) else _default(default)
+
+
+def _sqlite() -> str:
+    return f'### With `store = "sqlite"`\n\n{_properties(SqliteTokenStore.config_schema)}'
+
+
+def _vnc() -> str:
+    schema = VncProvider.config_schema
+    server = schema["properties"]["servers"]["additionalProperties"]
+    tls = server["properties"]["tls"]
+    return (
+        '### `use = "vnc"`: `[providers.NAME.servers.SERVER_ID]`\n\n'
+        f"{schema['properties']['servers']['description']}\n\n{_properties(server)}\n"
+        f"#### `[providers.NAME.servers.SERVER_ID.tls]`\n\n{tls['description']}\n\n{_properties(tls)}"
+    )
+
+
+def _properties(schema: Mapping[str, Any]) -> str:
+    rows = []
+    for name, rule in schema["properties"].items():
+        default = "required" if name in schema.get("required", ()) else _default(rule.get("default"))
+        rows.append([f"`{name}`", default, rule.get("description", "")])
+    return table(["key", "default", "what it decides"], rows)
+
+
+# ---- schema and REST
+
+
+def schema() -> str:
+    """The composed schema of a gateway with VNC servers, and Nova's view of it."""
+    registry = ProviderRegistry()
+    registry.add("vnc", VncProvider(servers={}))
+    composed = ConsoleSchema(registry)
+    blocks = [composed.document(), composed.nova_document()]
+    ours, novas = (f"```json\n{json.dumps(block, indent=2)}\n```\n" for block in blocks)
+    return f"## A console request\n\n{ours}\n## The same pairs in Nova's call\n\n{novas}"
+
+
+def operations() -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Every operation of the API: method, path, what OpenAPI says of it."""
+    document = yaml.safe_load(OPENAPI.read_text(encoding="utf-8"))
+    verbs = ("get", "post", "put", "patch", "delete")
+    return [
+        (verb.upper(), path, item[verb])
+        for path, item in document["paths"].items()
+        for verb in verbs
+        if verb in item
+    ]
+
+
+def rest() -> str:
+    """Every operation with its answers."""
+    rows = [
+        [f"`{method} {path}`", operation["summary"], ", ".join(map(str, operation["responses"]))]
+        for method, path, operation in operations()
+    ]
+    return table(["call", "what it does", "answers"], rows)
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "errors": errors,
+    "close-codes": close_codes,
+    "metrics": metrics,
+    "hooks": hooks,
+    "configuration": configuration,
+    "schema": schema,
+    "rest": rest,
+}
+
+
+def write_all(target: Path = TARGET) -> None:
+    """Write every fragment; a file that would not change is left alone, so that Sphinx rebuilds less."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name, make in PAGES.items():
+        file, text = target / f"{name}.md", make()
+        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+            file.write_text(text, encoding="utf-8")

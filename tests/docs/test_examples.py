@@ -1,0 +1,133 @@
+"""What the documentation shows, run: the embedded gateway, the hook plug-in, the provider and its tests."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from tornado.httpclient import AsyncHTTPClient
+from websockets.asyncio.client import connect
+
+from consolekit import Action, Caller, ConsoleKey, ConsoleRequest, Hooks, SessionInfo
+from consolekit.testing.rfbserver import RfbServer
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples"
+KEY = ConsoleKey("vnc", "novnc")
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+async def test_embedded_gateway_shows_a_console() -> None:
+    """Portal -> redirect -> websocket -> the VNC server that the portal's own lookup named."""
+    embed = load(EXAMPLES / "embed.py")
+    said: asyncio.Queue[str] = asyncio.Queue()
+    stop = asyncio.Event()
+    async with RfbServer() as screen, asyncio.TaskGroup() as group:
+        embed.DATABASE["web-1"]["vnc"] = screen.address
+        group.create_task(embed.serve(stop, said.put_nowait))
+        portal = (await said.get()).removeprefix("open ")
+        answer = await AsyncHTTPClient().fetch(portal, follow_redirects=False, raise_error=False)
+        assert answer.code == 302
+        link = answer.headers["Location"]
+        base, token = re.fullmatch(r"(http://[^/]+)/console/#token=([^&]+)&.*", link).groups()
+        protocols = ["binary", f"consolekit.token.{token}"]
+        async with connect(f"{base}/ws".replace("http", "ws"), subprotocols=protocols, origin=base) as viewer:
+            assert viewer.subprotocol == "binary"
+            assert await viewer.recv() == b"RFB 003.008\n"
+        missing = await AsyncHTTPClient().fetch(portal.replace("web-1", "web-2"), raise_error=False)
+        assert missing.code == 404
+        stop.set()
+
+
+def session(**more: object) -> SessionInfo:
+    fixed = {"id": "s1", "grant_id": "g1", "key": KEY, "server_id": "web-1", "subject": "alice"}
+    return SessionInfo(**fixed, address="192.0.2.7", started_at=100.0, issued_at=90.0, **more)  # type: ignore[arg-type]  # a table of fields
+
+
+def test_audit_hook_writes_a_line_for_each_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUDIT_FILE", str(tmp_path / "audit.jsonl"))
+    audit = load(EXAMPLES / "audit-hook" / "consolekit_audit.py").AuditLog()
+    hooks = Hooks()
+    hooks.register(audit)
+    caller = Caller(name="portal")
+    request = ConsoleRequest(key=KEY, server_id="web-1", subject="alice")
+    hooks.permit(caller, Action.CREATE, server_id="web-1", subject="alice")
+    hooks.notify("consolekit_request_validated", request=request, caller=caller)
+    hooks.notify("consolekit_session_opening", session=session())
+    hooks.notify("consolekit_session_opened", session=session())
+    hooks.notify("consolekit_session_closed", session=session(ended_at=103.5, reason="viewer_closed"))
+    hooks.notify("consolekit_access_refused", code="token_refused", address="192.0.2.8")
+    audit._file.close()
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["requested", "opened", "closed", "refused"]
+    assert lines[1]["subject"] == "alice"
+    assert (lines[2]["seconds"], lines[2]["reason"]) == (3.5, "viewer_closed")
+
+
+def as_if_installed(example: str, folder: Path) -> dict[str, str]:
+    """An environment in which the example is installed: its module and its entry points, as pip does."""
+    project = tomllib.loads((EXAMPLES / example / "pyproject.toml").read_text())["project"]
+    info = folder / f"{project['name'].replace('-', '_')}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 1.0\n")
+    groups = [
+        "\n".join([f"[{group}]", *(f"{name} = {target}" for name, target in points.items())])
+        for group, points in project["entry-points"].items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(groups))
+    paths = [str(folder), str(EXAMPLES / example), str(ROOT)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HOME": str(folder)}
+
+
+def run(*command: str, env: dict[str, str], cwd: Path) -> str:
+    done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_provider_example_passes_its_own_tests(tmp_path: Path) -> None:
+    env = as_if_installed("acme-provider", tmp_path)
+    tests = EXAMPLES / "acme-provider"
+    run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests), env=env, cwd=ROOT)
+
+
+def consolekit(*words: str, env: dict[str, str], cwd: Path) -> str:
+    return run(sys.executable, "-m", "consolekit.cli.main", *words, env=env, cwd=cwd)
+
+
+def test_installed_provider_is_found_and_configured(tmp_path: Path) -> None:
+    env = as_if_installed("acme-provider", tmp_path)
+    (tmp_path / "machines.json").write_text("{}")
+    (tmp_path / "consolekit.toml").write_text(
+        '[api]\nauthentication = "none"\n\n'
+        '[providers.lab]\nuse = "acme"\ninventory = "machines.json"\npassword = "sesame"\n'
+    )
+    config = ("--config", str(tmp_path / "consolekit.toml"))
+    assert "acme" in consolekit(*config, "providers", "list", env=env, cwd=tmp_path)
+    consolekit(*config, "config", "check", env=env, cwd=tmp_path)
+
+
+def test_installed_hook_is_enabled_by_name(tmp_path: Path) -> None:
+    env = as_if_installed("audit-hook", tmp_path)
+    (tmp_path / "consolekit.toml").write_text(
+        '[api]\nauthentication = "none"\n\n[hooks]\nenabled = ["audit"]\n\n'
+        '[providers.lab]\nuse = "vnc"\n[providers.lab.servers.web-1]\naddress = "127.0.0.1:5900"\n'
+    )
+    consolekit("--config", str(tmp_path / "consolekit.toml"), "config", "check", env=env, cwd=tmp_path)
