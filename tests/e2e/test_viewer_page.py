@@ -80,7 +80,7 @@ ENDINGS = {
     4006: "The server\u2019s console did not start",
     4999: "The console was closed",
 }
-FINAL = {4000, 4001}
+FINAL = {1002, 1003, 1007, 1009, 4000, 4001, 4002, 4005}
 
 
 def test_every_close_code_is_told(page: Page, gateway: PageServer) -> None:

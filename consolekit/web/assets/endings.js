@@ -12,15 +12,15 @@ export const CLOSE_CODES = {
   1001: {title: 'The gateway is restarting', text: '', retry: true},
   1002: {title: 'The connection was misused',
          text: 'The gateway saw something that is not websocket traffic. A proxy in between may '
-             + 'have changed it.', again: true},
-  1003: {title: 'The connection was misused', text: 'The gateway takes binary messages only.',
-         again: true},
+             + `have changed it. ${NEW_LINK}`},
+  1003: {title: 'The connection was misused',
+         text: `The gateway takes binary messages only. ${NEW_LINK}`},
   1005: {title: 'The console has ended', text: 'It was closed without a reason.', again: true},
   1006: {title: 'The connection broke', text: '', retry: true},
-  1007: {title: 'The connection was misused', text: 'The gateway got data that makes no sense.',
-         again: true},
+  1007: {title: 'The connection was misused',
+         text: `The gateway got data that makes no sense. ${NEW_LINK}`},
   1009: {title: 'A message was too big', text: 'More was sent at once than the gateway allows, '
-             + 'perhaps from the clipboard.', again: true},
+             + `perhaps from the clipboard. ${NEW_LINK}`},
   1011: {title: 'The gateway had a failure', text: '', retry: true},
   1012: {title: 'The gateway is restarting', text: '', retry: true},
   1013: {title: 'The gateway is busy', text: '', retry: true},
@@ -29,7 +29,7 @@ export const CLOSE_CODES = {
   4001: {title: 'The session’s time is over',
          text: `Sessions here last a limited time. ${NEW_LINK}`},
   4002: {title: 'Closed after a long pause',
-         text: 'Nothing was typed or clicked for longer than this site allows.', again: true},
+         text: `Nothing was typed or clicked for longer than this site allows. ${NEW_LINK}`},
   4003: {title: 'The connection was too slow',
          text: 'Your browser did not take the picture for too long: the tab was asleep, or the '
              + 'network is slow.', again: true},
@@ -37,8 +37,7 @@ export const CLOSE_CODES = {
          text: 'The connection to the server’s screen was lost. It may have been switched off, '
              + 'restarted or moved.', again: true},
   4005: {title: 'Opened somewhere else',
-         text: 'The same console was opened again by this browser, perhaps in another tab.',
-         again: true, button: 'Use it here'},
+         text: 'The same console was opened again by this browser, perhaps in another tab.'},
   4006: {title: 'The server’s console did not start',
          text: 'It answered, and then did not behave as a console should.', again: true},
 };

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from consolekit import web
+from consolekit.proxy.closecodes import ENDS
 
 PAGE = web.page_file().read_text(encoding="utf-8")
 
@@ -116,6 +117,16 @@ def test_every_element_that_scripts_ask_for_is_in_the_page() -> None:
         text = script.read_text(encoding="utf-8")
         wanted = re.findall(r"(?:getElementById|\belement|\bon|\bfill)\('([a-z-]+)'", text)
         assert set(wanted) <= there, script.name
+
+
+def test_the_page_has_words_for_every_way_to_end() -> None:
+    script = (web.assets_dir() / "endings.js").read_text(encoding="utf-8")
+    table = script[script.index("CLOSE_CODES = {") : script.index("UNKNOWN_CLOSE")]
+    words = dict(re.findall(r"(?ms)^  (\d{4}): \{(.*?)\},$", table))
+    for slug, end in ENDS.items():
+        entry = words[str(end.code)]
+        comes_back = "again: true" in entry or "retry: true" in entry
+        assert comes_back is end.resumable, slug
 
 
 def test_the_module_imports_no_http() -> None:
