@@ -165,7 +165,7 @@ def test_qemu_x509vnc(certs: Certificates) -> None:
 
 
 def test_qemu_x509vnc_on_a_unix_socket(certs: Certificates) -> None:
-    tls = TlsPolicy(ca_file=certs.ca_file, server_name="localhost")
+    tls = TlsPolicy(ca_file=certs.ca_file)
     with qemu(certs=certs, password=t.PASSWORD, unix=True) as running:
         vnc = server(running.address, tls=tls, password=t.PASSWORD)
         assert show(vnc) == "640x480 QEMU"

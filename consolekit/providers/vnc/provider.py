@@ -20,7 +20,6 @@ from consolekit.core.types import (
     ConsoleRequest,
     Endpoint,
     Secret,
-    TlsPolicy,
     Transport,
 )
 from consolekit.providers.vnc.rfb import vnc_script
@@ -106,7 +105,7 @@ class VncProvider(ConsoleProvider):
             host=address.host,
             port=address.port,
             path=address.path,
-            tls=server.tls or TlsPolicy(),
+            tls=server.tls_policy,
             username=server.username,
             secret=password,
             tls_required=server.tls_required,

@@ -113,18 +113,19 @@ class VncServer:
             raise ValueError("has a username and no password")
         if self.username and not self.tls_required:
             raise ValueError("has a username, which is sent inside TLS only, and no tls")
-        if self.tls is not None and self.address.path and not self._can_verify():
-            raise ValueError("is a unix socket: its tls needs a server_name or pin_sha256")
 
     @property
     def tls_required(self) -> bool:
         """True if the connection may not be continued in clear."""
         return self.tls is not None or self.allow_anonymous_tls
 
-    def _can_verify(self) -> bool:
-        tls = self.tls
-        named = tls is not None and bool(tls.server_name or tls.pin_sha256)
-        return named or self.allow_anonymous_tls
+    @property
+    def tls_policy(self) -> TlsPolicy:
+        """The certificate policy for its connections; a unix socket's host is ``localhost``."""
+        policy = self.tls or TlsPolicy()
+        if self.address.path and policy.server_name is None:
+            return attrs.evolve(policy, server_name="localhost")
+        return policy
 
 
 def _file(description: str) -> dict[str, Any]:
@@ -140,7 +141,8 @@ _TLS_SCHEMA: Mapping[str, Any] = {
             "type": "string",
             "minLength": 1,
             "maxLength": 253,
-            "description": "Name the certificate must carry. Default: the address's host.",
+            "description": "Name the certificate must carry. Default: the address's host; "
+            "localhost for a unix socket.",
         },
         "pin_sha256": {
             "type": "string",
@@ -172,6 +174,7 @@ _SERVER_SCHEMA: Mapping[str, Any] = {
             "type": "string",
             "minLength": 1,
             "maxLength": 1024,
+            "writeOnly": True,
             "description": "VNC password (eight characters count), or that of username.",
         },
         "password_file": _file("File with the password; read again at every console."),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 
 from consolekit.core.errors import ConfigError
@@ -94,7 +95,6 @@ def test_nothing_secret_in_repr() -> None:
         ({"password": Secret("a"), "password_file": Path("/x")}, "one of them is enough"),
         ({"username": "u", "tls": TlsPolicy()}, "no password"),
         ({"username": "u", "password": Secret("a")}, "no tls"),
-        ({"address": "unix:/run/1.sock", "tls": TlsPolicy()}, "server_name or pin_sha256"),
     ],
 )
 def test_contradictions(settings: dict[str, object], text: str) -> None:
@@ -108,13 +108,27 @@ def test_contradictions(settings: dict[str, object], text: str) -> None:
         ({}, False),
         ({"tls": TlsPolicy()}, True),
         ({"allow_anonymous_tls": True}, True),
-        ({"address": "unix:/s", "tls": TlsPolicy(server_name="h")}, True),
-        ({"address": "unix:/s", "tls": TlsPolicy(pin_sha256=PIN)}, True),
     ],
 )
 def test_tls_required(settings: dict[str, object], required: bool) -> None:
     server = VncServer(**{"address": "h:1", **settings})  # type: ignore[arg-type]  # by name
     assert server.tls_required is required
+
+
+@pytest.mark.parametrize(
+    ("address", "tls", "name"),
+    [
+        ("h:1", None, None),
+        ("h:1", TlsPolicy(server_name="kvm"), "kvm"),
+        ("unix:/s", None, "localhost"),
+        ("unix:/s", TlsPolicy(pin_sha256=PIN), "localhost"),
+        ("unix:/s", TlsPolicy(server_name="kvm"), "kvm"),
+    ],
+)
+def test_the_name_to_verify(address: str, tls: TlsPolicy | None, name: str | None) -> None:
+    """A unix socket has no host; without a name nothing could be verified."""
+    policy = VncServer(address=Address.parse(address), tls=tls).tls_policy
+    assert policy == attrs.evolve(tls or TlsPolicy(), server_name=name)
 
 
 FULL = {
