@@ -41,7 +41,8 @@ class Hooks:
             registered = self._manager.register(plugin, name)
             self._manager.check_pending()
         except pluggy.PluginValidationError as exc:
-            self._manager.unregister(plugin)
+            if self._manager.get_name(plugin) is not None:  # else pluggy has already left it out
+                self._manager.unregister(plugin)
             raise TypeError(f"hook plug-in does not fit: {exc}") from exc
         for caller in self._manager.get_hookcallers(plugin) or ():
             implementations = [impl for impl in caller.get_hookimpls() if impl.plugin is plugin]

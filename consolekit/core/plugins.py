@@ -126,7 +126,10 @@ def _import(group: str, name: str) -> object:
 
     try:
         manager: Any = NamedExtensionManager(
-            group, [name], on_load_failure_callback=note, warn_on_missing_entrypoint=False
+            group,
+            [name],
+            on_load_failure_callback=note,
+            on_missing_entrypoints_callback=lambda names: None,  # told below, in our words
         )
     except KeyboardInterrupt:
         raise
@@ -135,7 +138,8 @@ def _import(group: str, name: str) -> object:
     if failures:
         raise _failed(group, name, failures[0]) from failures[0]
     if not manager.extensions:
-        raise PluginLoadFailed(group, name, "the entry point gave nothing")
+        cure = "its entry points may be remembered wrongly: remove ~/.cache/python-entrypoints"
+        raise PluginLoadFailed(group, name, "stevedore does not find it", cure)
     plugin: object = manager.extensions[0].plugin
     return plugin
 
