@@ -45,16 +45,26 @@ class BuiltProvider:
     problems: tuple[Problem, ...] = ()
 
 
-def build_kit(loaded: Loaded, *, clock: Clock | None = None) -> ConsoleKit:
+def build_kit(
+    loaded: Loaded, *, clock: Clock | None = None, registry: ProviderRegistry | None = None
+) -> ConsoleKit:
     """Make the kit that a configuration describes; opens the token store.
+
+    Args:
+        loaded: The configuration.
+        clock: Where time comes from; default: the machine's.
+        registry: Use these providers and load none.
 
     Raises:
         ConfigError: every plug-in that cannot be used, with its place and the cure.
         StoreUnavailable: the store is locked or away just now.
     """
     config, clock = loaded.config, clock or SystemClock()
-    registry, hooks = ProviderRegistry(), Hooks()
-    problems = _fill(registry, loaded) + _register(hooks, config)
+    hooks = Hooks()
+    problems = _register(hooks, config)
+    if registry is None:
+        registry = ProviderRegistry()
+        problems = _fill(registry, loaded) + problems
     store_class, options, store_problems = _store_class(loaded)
     problems += store_problems
     if problems or store_class is None:

@@ -10,7 +10,7 @@ import attrs
 
 from consolekit.auth.base import TokenStore
 from consolekit.config.address import Address
-from consolekit.config.annotations import Schema, masked
+from consolekit.config.annotations import MASK, Schema, masked
 from consolekit.config.layers import Origin, PathKey
 from consolekit.config.load import Loaded
 from consolekit.config.toml import toml_key, toml_value
@@ -48,6 +48,11 @@ def shown(loaded: Loaded) -> list[Shown]:
         schemas = _schemas(PROVIDERS, provider.use)
         found += _options(loaded, ("providers", name), provider.options, schemas)
     return found
+
+
+def has_secrets(loaded: Loaded) -> bool:
+    """True if the configuration holds a password or its like."""
+    return any(value.value == MASK and value.origin.kind == "file" for value in shown(loaded))
 
 
 def as_toml(values: list[Shown], *, origin: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from consolekit.config.address import Address
 from consolekit.config.model import Config, settings
 from consolekit.config.toml import toml_value
 
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _HEAD = """\
 # consolekit: remote consoles of virtual machines in the browser.
 #
@@ -67,6 +69,16 @@ def key_table(name: str, sha256: str, servers: list[str], subjects: list[str]) -
         f"servers = {toml_value(servers)}\n"
         f"subjects = {toml_value(subjects)}\n"
     )
+
+
+def check_key_name(name: str) -> None:
+    """See that a name can stand in ``[api.keys.NAME]`` as it is.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError("is made of letters, digits, _ and -, and begins with no -; at most 64")
 
 
 def _key(name: str, sha256: str) -> str:

@@ -1,0 +1,156 @@
+"""CLI: the log: text for people or JSON for collectors, on standard error, never a token in it.
+
+What logs in this program logs no secret; the redaction here is the second line of defence. Writing happens
+in a thread behind a bounded queue: a pipe that nobody reads costs log lines, never a console.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import queue
+import re
+import threading
+from collections.abc import Callable
+
+from consolekit.core.errors import ConfigError, Problem
+
+_SECRETS = re.compile(
+    r"\bck(?P<kind>[ta])_[A-Za-z0-9_-]{16,}"
+    r"|(?P<name>(?:token|password|secret)(?:=|%3[Dd]|\"?: ?\"))[^&\s\"'<>]+"
+    r"|(?P<bearer>[Bb]earer )[A-Za-z0-9._~+/-]{8,}=*"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_QUEUE_LINES = 10_000
+_LAST_SECONDS = 1.0
+_END = ""
+
+
+def redact(text: str) -> str:
+    """The text without tokens, keys and what stands behind ``token=``."""
+    return _SECRETS.sub(_hidden, text)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    if found["kind"]:
+        return f"ck{found['kind']}_***"
+    return f"{found['name'] or found['bearer']}***"
+
+
+class TextFormatter(logging.Formatter):
+    """One line for each record: time, level, where, what, and the record's own fields as ``key=value``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line; a traceback follows on lines of its own."""
+        when = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        fields = "".join(
+            f" {name}={_one_line(str(value))}"
+            for name, value in vars(record).items()
+            if name not in _STANDARD and not name.startswith("_")
+        )
+        line = (
+            f"{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03}Z {record.levelname:<7} "
+            f"{record.name}: {_one_line(record.getMessage())}{fields}"
+        )
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def _one_line(text: str) -> str:
+    """Nobody forges a log line by what they send."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+class PatientHandler(logging.Handler):
+    """Hands lines to a thread that writes them; drops them, and counts, when nobody takes them.
+
+    Args:
+        write: Writes some text; may block, may fail.
+    """
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__()
+        self._write = write
+        self._lines: queue.Queue[str] = queue.Queue(_QUEUE_LINES)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._work, name="log", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the record's line; never waits."""
+        try:
+            self._lines.put_nowait(redact(self.format(record)) + "\n")
+        except queue.Full:
+            self._dropped += 1
+        except Exception:  # a record that cannot be formatted must not end what logged it
+            self.handleError(record)
+
+    def _work(self) -> None:
+        while (line := self._lines.get()) != _END:
+            if self._dropped:
+                line = f"{self._dropped} log lines were dropped: nobody took them\n{line}"
+                self._dropped = 0
+            try:
+                self._write(line)
+            except (OSError, ValueError):  # a closed pipe or file: nobody is there to be told
+                pass
+
+    def close(self) -> None:
+        """Give the queued lines a second to be written, then let go."""
+        try:
+            self._lines.put_nowait(_END)
+            self._thread.join(_LAST_SECONDS)
+        except queue.Full:
+            pass
+        super().close()
+
+
+def _write_stderr(text: str) -> None:
+    # The bare descriptor: a thread that blocks inside Python's buffer would block the interpreter's end too
+    data = text.encode("utf-8", "backslashreplace")
+    while data:
+        data = data[os.write(2, data) :]
+
+
+def set_up(form: str, level: str, *, write: Callable[[str], None] = _write_stderr) -> PatientHandler:
+    """Send every log record of the process to standard error.
+
+    Args:
+        form: ``text`` or ``json``.
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+        write: Where lines go instead.
+
+    Raises:
+        ConfigError: there is no such form.
+    """
+    handler = PatientHandler(write)
+    handler.setFormatter(_formatter(form))
+    root = logging.getLogger()
+    for old in [known for known in root.handlers if isinstance(known, PatientHandler)]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("consolekit").setLevel(level.upper())
+    if level == "debug":
+        root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    return handler
+
+
+def _formatter(form: str) -> logging.Formatter:
+    if form == "text":
+        return TextFormatter()
+    if form != "json":
+        raise ConfigError([Problem("log.format", "must be one of text, json")])
+    from pythonjsonlogger.json import JsonFormatter  # here, so that --help need not import it
+
+    return JsonFormatter(
+        ["levelname", "name", "message"],
+        rename_fields={"levelname": "level", "name": "logger"},
+        timestamp=True,
+        json_ensure_ascii=False,
+    )
