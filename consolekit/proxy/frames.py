@@ -107,28 +107,33 @@ class Decoder:
         """
         at = out = 0
         while at < size and self.outcome is None:
-            if not self._left:
-                # a whole short message, as keys and pointers are: the same steps without the calls
-                if size - at >= 6 and view[at] == 0x82 and not self._head and not self._fragmented:
-                    end = at + (view[at + 1] ^ _MASKED) + 6
-                    if end <= size and end - at < 132:
-                        data = _mask(bytes(view[at + 2 : at + 6]), bytes(view[at + 6 : end]))
-                        after = out + end - at - 6
-                        view[out:after] = data
-                        at, out = end, after
-                        continue
-                at = self._read_header(view, at, size)
-                continue
-            count = min(self._left, size - at, _AT_ONCE)
+            left = self._left
+            if not left:
+                if view[at] != 0x82 or size - at < 8 or self._head or self._fragmented:
+                    at = self._read_header(view, at, size)
+                    continue
+                # the usual: a whole message below 64 KiB; the same steps without the calls
+                left, body = view[at + 1] ^ _MASKED, at + 6
+                usual = 0 < left < 126
+                if left == 126:
+                    left, body = view[at + 2] << 8 | view[at + 3], at + 8
+                    usual = left >= 126
+                if not usual or left > self._max_message:
+                    at = self._read_header(view, at, size)
+                    continue
+                self._mask = bytes(view[body - 4 : body])
+                self._opcode = _BINARY
+                at = body
+            count = min(left, size - at, _AT_ONCE)
             data = _mask(self._mask, bytes(view[at : at + count]))
             at += count
-            self._left -= count
-            if self._left and count & 3:
+            self._left = left = left - count
+            if left and count & 3:
                 turn = count & 3
                 self._mask = self._mask[turn:] + self._mask[:turn]
             if self._opcode & _CONTROL:
                 self._control += data
-                if not self._left:
+                if not left:
                     self._end_control()
             else:
                 view[out : out + count] = data

@@ -27,7 +27,8 @@ from consolekit.proxy.viewer import reason_of
 from consolekit.proxy.wheel import TimerWheel
 
 _FROM_SERVER: Final = 192 * 1024
-_FROM_CLIENT: Final = 64 * 1024
+_FROM_CLIENT: Final = 128 * 1024
+_FROM_CLIENT_SMALL: Final = 16 * 1024  # of thousands of tiny frames no more is unpacked at once
 _GRACE: Final = 0.75  # seconds a side gets to take our last words
 _GONE: Final = 1006
 _ROOM: Final = frames.HEADER_ROOM
@@ -107,6 +108,7 @@ class Relay:
         "_most_patience",
         "_on_end",
         "_patience",
+        "_room",
         "_server",
         "_server_over",
         "_timer",
@@ -137,6 +139,7 @@ class Relay:
         self._patience = self._most_patience = round(settings.stall_seconds / _GRACE)
         self._unread: tuple[bytes, bytes] | None = (client_payload, server_bytes)
         self._buffer = _shared.whole
+        self._room = _FROM_CLIENT_SMALL
         self._server_over = ""  # how the server ended, while its last bytes are still being delivered
         self._end: RelayEnd | None = None
         self._goodbye_said = False
@@ -221,7 +224,7 @@ class Relay:
         if not client.reading:
             return
         try:
-            size = client.channel.recv_into(self._buffer[:_FROM_CLIENT])
+            size = client.channel.recv_into(self._buffer[: self._room])
         except BlockingIOError:
             self._update()
             return
@@ -238,6 +241,8 @@ class Relay:
     def _from_client(self, size: int) -> None:
         """Send the payload of the viewer's frames on."""
         payload = self._decoder.feed(self._buffer, size)
+        bulk = payload >= size - (size >> 6)  # little of it was headers, so the frames are large
+        self._room = _FROM_CLIENT if bulk else _FROM_CLIENT_SMALL
         if self._end is not None:
             return
         if payload:
