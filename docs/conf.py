@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generate  # found by the line above, and only there
+from sphinx.util.nodes import make_refnode
 
 from consolekit import __version__
 
@@ -22,15 +24,16 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx_click",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 nitpicky = True
 # What no inventory of ours knows; everything that consolekit defines must resolve.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(collections|asyncio|pathlib|typing|types|enum|click|attrs?|abc|pluggy|ssl)\..*"),
+    (r"py:.*", r"(collections|asyncio|pathlib|typing|types|enum|attrs?|abc|ssl|tornado)\..*"),
+    (r"py:.*", r"prometheus_client\..*|PluginManager"),
     (r"py:.*", r"(Path|Any|Self|Mapping|Sequence|Generator|Final|ClassVar|Awaitable|Callable|T)"),
+    (r"py:class", r"[A-Z][a-z ]+"),  # a property's "For people: ..." is taken for its type
 ]
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
@@ -48,3 +51,19 @@ html_title = f"consolekit {release}"
 html_static_path = ["_static"]
 html_copy_source = False
 html_show_sphinx = False
+
+
+def resolve_by_last_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
+    """Docstrings name our classes as their module does: find them by the last part, if it is one only."""
+    domain = env.get_domain("py")
+    target = node.get("reftarget", "").rpartition(".")[2]
+    found = [name for name in domain.objects if name.rpartition(".")[2] == target]
+    if node.get("refdomain") != "py" or len(found) != 1:
+        return None
+    entry = domain.objects[found[0]]
+    return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, found[0])
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("missing-reference", resolve_by_last_name)

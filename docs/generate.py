@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import attrs
+import click
 import yaml
 from prometheus_client import CollectorRegistry
 
-from consolekit.auth.sqlite import SqliteTokenStore
+from consolekit.auth.sqlite import SqliteTokenStore, default_path
+from consolekit.cli.main import cli
 from consolekit.config import model
 from consolekit.core.errors import ConsoleKitError, every_error
 from consolekit.core.hookspecs import HookSpecs
@@ -122,7 +124,7 @@ def hooks() -> str:
     parts = []
     for name, signature in hook_signatures().items():
         text = (inspect.getdoc(getattr(HookSpecs, name)) or "").replace("``", "`")
-        parts.append(f"### `{name}`\n\n```python\n@hookimpl\n{signature}: ...\n```\n\n{text}\n")
+        parts.append(f"## `{name}`\n\n```python\n@hookimpl\n{signature}: ...\n```\n\n{text}\n")
     return "\n".join(parts)
 
 
@@ -175,7 +177,12 @@ def _required(default: Any) -> str:
 
 
 def _sqlite() -> str:
-    return f'### With `store = "sqlite"`\n\n{_properties(SqliteTokenStore.config_schema)}'
+    """The store's own keys; what it says of none is said here."""
+    (name,) = SqliteTokenStore.config_schema["properties"]
+    text = f"The file. Default: {_first_line(default_path)[0].lower()}{_first_line(default_path)[1:]}"
+    text += " `/var/lib/consolekit/consolekit.db`, or `consolekit/consolekit.db` in `$XDG_STATE_HOME`."
+    rows = [[f"`{name}`", "see there", text]]
+    return f'### With `store = "sqlite"`\n\n{table(["key", "default", "what it decides"], rows)}'
 
 
 def _vnc() -> str:
@@ -195,6 +202,37 @@ def _properties(schema: Mapping[str, Any]) -> str:
         default = "required" if name in schema.get("required", ()) else _default(rule.get("default"))
         rows.append([f"`{name}`", default, rule.get("description", "")])
     return table(["key", "default", "what it decides"], rows)
+
+
+# ---- command line
+
+Described = tuple[str, click.Command, click.Context]
+
+
+def commands() -> Iterable[Described]:
+    """Every command with its whole name, the program itself first."""
+    return _inside(cli, "consolekit", None)
+
+
+def _inside(command: click.Command, name: str, parent: click.Context | None) -> Iterable[Described]:
+    settings = {**command.context_settings, "terminal_width": 96}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
+    yield context.command_path, command, context
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
+            yield from _inside(found, inner, context)
+
+
+def command_line() -> str:
+    """What ``--help`` says, of every command."""
+    parts = []
+    for name, command, context in commands():
+        with context:
+            help_text = click.unstyle(command.get_help(context))
+        parts.append(f"## {name}\n\n```text\n{help_text}\n```\n")
+    return "\n".join(parts)
 
 
 # ---- schema and REST
@@ -232,6 +270,7 @@ def rest() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "cli": command_line,
     "errors": errors,
     "close-codes": close_codes,
     "metrics": metrics,

@@ -109,7 +109,8 @@ def test_provider_example_passes_its_own_tests(tmp_path: Path) -> None:
 
 
 def consolekit(*words: str, env: dict[str, str], cwd: Path) -> str:
-    return run(sys.executable, "-m", "consolekit.cli.main", *words, env=env, cwd=cwd)
+    script = "from consolekit.cli.main import main; main()"
+    return run(sys.executable, "-c", script, *words, env=env, cwd=cwd)
 
 
 def test_installed_provider_is_found_and_configured(tmp_path: Path) -> None:
@@ -119,9 +120,9 @@ def test_installed_provider_is_found_and_configured(tmp_path: Path) -> None:
         '[api]\nauthentication = "none"\n\n'
         '[providers.lab]\nuse = "acme"\ninventory = "machines.json"\npassword = "sesame"\n'
     )
-    config = ("--config", str(tmp_path / "consolekit.toml"))
-    assert "acme" in consolekit(*config, "providers", "list", env=env, cwd=tmp_path)
-    consolekit(*config, "config", "check", env=env, cwd=tmp_path)
+    listed = consolekit("providers", "list", "--config", "consolekit.toml", env=env, cwd=tmp_path)
+    assert re.search(r"lab +acme +consolekit-acme 1.0 +vnc/novnc +ok", listed)
+    consolekit("config", "check", "consolekit.toml", env=env, cwd=tmp_path)
 
 
 def test_installed_hook_is_enabled_by_name(tmp_path: Path) -> None:
@@ -130,4 +131,11 @@ def test_installed_hook_is_enabled_by_name(tmp_path: Path) -> None:
         '[api]\nauthentication = "none"\n\n[hooks]\nenabled = ["audit"]\n\n'
         '[providers.lab]\nuse = "vnc"\n[providers.lab.servers.web-1]\naddress = "127.0.0.1:5900"\n'
     )
-    consolekit("--config", str(tmp_path / "consolekit.toml"), "config", "check", env=env, cwd=tmp_path)
+    consolekit("config", "check", "consolekit.toml", env=env, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["first.toml", "hypervisors.toml"])
+def test_configurations_that_are_shown_are_right(name: str, tmp_path: Path) -> None:
+    env = {key: value for key, value in os.environ.items() if not key.startswith("CONSOLEKIT_")}
+    checked = consolekit("config", "check", str(EXAMPLES / name), env=env, cwd=tmp_path)
+    assert "is right" in checked

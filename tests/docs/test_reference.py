@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import get_type_hints
 
 import attrs
+import click
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -123,6 +124,20 @@ def test_every_api_operation(made: dict[str, str], generate: ModuleType) -> None
     assert shown == set(ROUTES)
     for method, path, _ in generate.operations():
         assert f"`{method} {path}`" in made["rest"]
+
+
+def test_every_command_with_its_options(made: dict[str, str], generate: ModuleType) -> None:
+    found = list(generate.commands())
+    assert {"consolekit demo", "consolekit config check", "consolekit sessions kill"} <= {
+        n for n, *_ in found
+    }
+    for name, command, context in found:
+        section = re.search(
+            rf"^## {re.escape(name)}\n\n```text\n(.*?)^```", made["cli"], re.DOTALL | re.MULTILINE
+        )
+        assert section, name
+        options = [o for o in command.get_params(context) if isinstance(o, click.Option) and not o.hidden]
+        assert not [o.opts for o in options if not all(word in section[1] for word in o.opts)], name
 
 
 @pytest.mark.parametrize("group", [PROVIDERS, VALIDATORS, STORES, HOOKS])
