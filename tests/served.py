@@ -1,0 +1,109 @@
+"""Test support: ``consolekit serve`` and ``consolekit demo`` as processes, as an operator runs them.
+
+Importable as ``served``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+COMMAND = [str(Path(sys.executable).with_name("consolekit"))]
+SETTINGS = """
+[proxy]
+listen = "127.0.0.1:0"
+[api]
+listen = "127.0.0.1:0"
+authentication = "none"
+[admin]
+listen = "127.0.0.1:0"
+[tokens]
+path = "tokens.db"
+[timeouts]
+drain_seconds = 0
+[log]
+format = "json"
+level = "debug"
+"""
+
+
+@attrs.define
+class Served:
+    """A running ``consolekit serve``.
+
+    Attributes:
+        process: The process.
+        log: File of everything that it logs.
+        urls: ``proxy``, ``admin`` and ``api``.
+    """
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    urls: dict[str, str]
+
+    def call(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, object]]:
+        """Call the API; status and answer."""
+        return call(method, self.urls["api"] + path, body)
+
+    def link(self, server_id: str) -> dict[str, object]:
+        """A link to a server's console, as the API gives it."""
+        status, answer = self.call(
+            "POST", f"/servers/{server_id}/console", {"protocol": "vnc", "type": "novnc"}
+        )
+        assert status == 200, answer
+        return answer
+
+
+def call(method: str, url: str, body: object = None) -> tuple[int, dict[str, object]]:
+    """One HTTP call with JSON; status and answer."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, json.loads(response.read() or b"{}")
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, json.loads(refusal.read())
+
+
+@contextlib.contextmanager
+def serving(directory: Path, providers: str, *, settings: str = SETTINGS) -> Iterator[Served]:
+    """Run ``consolekit serve`` with this ``[providers]`` part until the block ends; then it must end well."""
+    config, log = directory / "consolekit.toml", directory / "consolekit.log"
+    config.write_text(settings + providers)
+    with log.open("wb") as out:
+        command = [*COMMAND, "serve", "--config", str(config)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            yield Served(process, log, _listening(process, log))
+        finally:
+            process.terminate()
+            try:
+                code = process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
+    assert code == 0, log.read_text()
+
+
+def _listening(process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
+    """Follow the log until it has said where everything is."""
+    urls: dict[str, str] = {}
+    with log.open(encoding="utf-8") as lines:
+        while not {"proxy", "API"} <= urls.keys():
+            line = lines.readline()
+            if match := re.search(r"(proxy|API|metrics and probes) on (http\S+?)[\"\s]", line):
+                urls[match[1]] = match[2]
+            elif not line and process.poll() is not None:
+                raise AssertionError(f"consolekit serve ended: {log.read_text()}")
+    return {"proxy": urls["proxy"], "api": urls["API"], "admin": urls["metrics and probes"]}
