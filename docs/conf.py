@@ -48,7 +48,6 @@ napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = f"consolekit {release}"
-html_static_path = ["_static"]
 html_copy_source = False
 html_show_sphinx = False
 
