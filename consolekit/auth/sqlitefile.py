@@ -4,7 +4,8 @@ Knows sqlite3 and the file; knows no grant and no token.
 
 - The file belongs to its owner alone (0600, directory 0700) from the moment it exists.
 - A call whose caller has stopped waiting writes nothing: a token is not spent for nobody.
-- After any error but "locked" the file is opened anew, so that a repaired or replaced one is picked up.
+- After any error but "locked", and when another file lies at its path, the file is opened anew: SQLite
+  itself would go on with the one that is gone, alone.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class SqliteFile:
         self.path = path.absolute()
         self._version, self._schema = version, schema
         self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
         self._troubles: set[str] = set()
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="consolekit-sqlite")
@@ -97,7 +99,7 @@ class SqliteFile:
     def _obey(self, order: _Order) -> Any:
         """In the thread: one transaction, every kind of trouble translated."""
         try:
-            result = self._transact(self._connection or self._open(), order)
+            result = self._transact(self._current(), order)
         except (ConfigError, StoreUnavailable) as exc:
             raise self._unavailable(str(exc)) from exc
         except sqlite3.Error as exc:
@@ -108,6 +110,20 @@ class SqliteFile:
             self._troubles.clear()
             _log.warning("token store %s works again", self.path)
         return result
+
+    def _current(self) -> sqlite3.Connection:
+        """The open connection, if it is still to the file at our path; else a new one."""
+        if self._connection is not None and self._identify() != self._identity:
+            _log.warning("token store %s was replaced: it is opened anew", self.path)
+            self._drop()
+        return self._connection or self._open()
+
+    def _identify(self) -> tuple[int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     @staticmethod
     def _transact(connection: sqlite3.Connection, order: _Order) -> Any:
@@ -150,7 +166,7 @@ class SqliteFile:
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        self._connection, self._identity = connection, self._identify()
         return connection
 
     def _create(self) -> None:

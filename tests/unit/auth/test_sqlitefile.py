@@ -1,0 +1,229 @@
+import asyncio
+import logging
+import os
+import sqlite3
+import stat
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from consolekit.auth import sqlitefile
+from consolekit.auth.sqlitefile import SqliteFile
+from consolekit.core.errors import ConfigError, StoreUnavailable
+
+SCHEMA = ("CREATE TABLE t (x)",)
+
+
+def opened(path):
+    return SqliteFile(path, version=1, schema=SCHEMA)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "a.db"
+
+
+@pytest.fixture
+async def file(path):
+    file = opened(path)
+    yield file
+    await file.aclose()
+
+
+def insert(db):
+    db.execute("INSERT INTO t VALUES (1)")
+
+
+def count(db):
+    return db.execute("SELECT count(*) FROM t").fetchone()[0]
+
+
+async def test_file_and_directory_belong_to_their_owner_alone(path, monkeypatch):
+    old = os.umask(0)
+    try:
+        file = opened(path)
+        await file.call(insert, write=True)
+        modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    finally:
+        os.umask(old)
+    assert modes == {"a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600}
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    await file.aclose()
+
+
+async def test_a_file_that_everybody_may_read_is_warned_of(path, caplog):
+    await opened(path).aclose()
+    path.chmod(0o644)
+    await opened(path).aclose()
+    assert "chmod 600" in caplog.text
+
+
+async def test_it_uses_a_write_ahead_log(file):
+    assert await file.call(lambda db: db.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+
+
+async def test_a_call_is_one_transaction(file):
+    def half(db):
+        insert(db)
+        raise KeyError("stop")
+
+    with pytest.raises(KeyError):
+        await file.call(half, write=True)
+    assert await file.call(count) == 0
+
+
+async def test_calls_run_in_one_thread_which_is_not_the_loops(file):
+    names = {await file.call(lambda db: threading.current_thread().name) for _ in range(5)}
+    assert len(names) == 1
+    assert threading.current_thread().name not in names
+
+
+async def test_a_call_that_nobody_waits_for_writes_nothing(file):
+    hold, entered = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def block(db):
+        loop.call_soon_threadsafe(entered.set)
+        hold.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(file.call(block))
+        await entered.wait()
+        abandoned = loop.create_task(file.call(insert, write=True))
+        await asyncio.sleep(0)
+        abandoned.cancel()
+        await asyncio.wait([abandoned])
+        hold.set()
+    assert await file.call(count) == 0
+
+
+async def test_a_call_that_begins_too_late_writes_nothing(file):
+    """Its thread has begun it already, and is waiting for the lock, when the caller gives up."""
+    order = sqlitefile._Order(insert, write=True)
+    order.abandoned = True
+    loop = asyncio.get_running_loop()
+    assert await loop.run_in_executor(file._thread, file._obey, order) is None
+    assert await file.call(count) == 0
+
+
+async def test_a_call_that_takes_too_long_is_unavailable(file, monkeypatch):
+    monkeypatch.setattr(sqlitefile, "STORE_SECONDS", 0.0)
+    with pytest.raises(StoreUnavailable, match="no answer within"):
+        await file.call(count)
+
+
+async def test_trouble_is_logged_once_for_each_reason_and_its_end_too(file, caplog):
+    def fail(db):
+        db.execute("SELECT * FROM missing")
+
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            with pytest.raises(StoreUnavailable, match="no such table: missing"):
+                await file.call(fail)
+        await file.call(insert, write=True)
+        await file.call(insert, write=True)
+    lines = [record.message for record in caplog.records]
+    assert [("unavailable" in line, "works again" in line) for line in lines] == [
+        (True, False),
+        (False, True),
+    ]
+    assert "no such table: missing" in lines[0]
+
+
+async def test_a_read_does_not_end_trouble_that_writes_have(file, caplog):
+    with pytest.raises(StoreUnavailable):
+        await file.call(lambda db: db.execute("INSERT INTO missing VALUES (1)"), write=True)
+    await file.call(count)
+    assert "works again" not in caplog.text
+
+
+async def test_a_file_that_was_replaced_is_picked_up(file, path, caplog):
+    await file.call(insert, write=True)
+    for each in list(path.parent.iterdir()):
+        each.unlink()
+    assert await file.call(count) == 0
+    assert "was replaced" in caplog.text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_damaged_file_is_unavailable_until_it_is_repaired(file, path, caplog):
+    for name in ("a.db-wal", "a.db-shm", "a.db"):
+        (path.parent / name).unlink()
+    path.write_bytes(b"not a database, and longer than a header of one hundred bytes" * 50)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await file.call(insert, write=True)
+    assert "is not a SQLite database" in caplog.text
+    path.unlink()
+    await file.call(insert, write=True)
+
+
+async def test_a_full_disk_is_unavailable_and_heals(file):
+    await file.call(lambda db: db.execute("PRAGMA max_page_count=1").fetchone())
+    with pytest.raises(StoreUnavailable, match="full"):
+        await file.call(lambda db: db.execute("INSERT INTO t VALUES (zeroblob(100000))"), write=True)
+    await file.call(insert, write=True)
+
+
+async def test_many_open_a_fresh_file_at_once(path):
+    files = await asyncio.gather(*(asyncio.to_thread(opened, path) for _ in range(8)))
+    for file in files:
+        await file.call(insert, write=True)
+    assert await files[0].call(count) == 8
+    for file in files:
+        await file.aclose()
+
+
+def refusal(path):
+    with pytest.raises(ConfigError) as caught:
+        opened(path)
+    assert [problem.path for problem in caught.value.problems] == ["tokens.path"]
+    return str(caught.value)
+
+
+def test_what_is_no_database_is_refused(tmp_path):
+    path = tmp_path / "a.db"
+    path.write_text("hello, this is a text file and none of SQLite's" * 10)
+    assert "is not a SQLite database" in refusal(path)
+    assert path.read_text().startswith("hello"), "it is left as it was"
+
+
+@pytest.mark.parametrize(
+    "statement", ["CREATE TABLE theirs (x)", "PRAGMA user_version=7", "PRAGMA application_id=5"]
+)
+def test_another_programs_database_is_refused(tmp_path, statement):
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(statement)
+        other.commit()
+    if statement == "PRAGMA application_id=5":
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("CREATE TABLE theirs (x)")
+    assert "another program's database" in refusal(path)
+
+
+def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot be opened" in refusal(tmp_path / "file" / "a.db")
+
+
+def test_a_directory_in_place_of_the_file_is_refused(tmp_path):
+    assert "cannot be opened: unable to open database file" in refusal(tmp_path)
+
+
+def test_a_name_with_nul_is_refused():
+    assert "null" in refusal(Path("a\0b"))
+
+
+def test_an_old_sqlite_is_refused(path, monkeypatch):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    assert "3.35 is needed" in refusal(path)
+
+
+async def test_special_names_are_plain_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (":memory:", "file:x?mode=memory"):
+        await opened(Path(name)).aclose()
+        assert (tmp_path / name).is_file()
