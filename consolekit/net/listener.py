@@ -38,7 +38,8 @@ class ListenerSettings:
     Attributes:
         pending: Connections in all that are still plain HTTP.
         pending_per_address: The same for one address.
-        request_seconds: Deadline for the TLS handshake, then for each request's header, then its body.
+        request_seconds: Deadline for the TLS handshake, then for each request's header, then its body; also
+            how long a peer may take nothing of an answer.
         max_header: Bytes of a request's line and headers.
         max_body: Bytes of a request's body.
     """
@@ -79,6 +80,7 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._pending: Counter[str] = Counter()
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._streams: set[ChannelStream] = set()
         self._reserve: int | None = None
         self._last_complaint = float("-inf")
 
@@ -104,6 +106,7 @@ class Listener:
     def start(self, application: Application) -> None:
         """Accept, and let the application answer; needs the running loop."""
         settings = self.settings
+        logging.getLogger("tornado.general").addFilter(_quote_nothing)
         self._server = HTTPServer(
             application,
             idle_connection_timeout=settings.request_seconds,
@@ -111,7 +114,6 @@ class Listener:
             max_header_size=settings.max_header,
             max_body_size=settings.max_body,
         )
-        self._reserve = os.open(os.devnull, os.O_RDONLY)
         for sock in self._sockets:
             self._watch(sock)
 
@@ -134,10 +136,19 @@ class Listener:
         await asyncio.gather(*self._handshakes, return_exceptions=True)
         if self._server is not None:
             await self._server.close_all_connections()
+        for stream in list(self._streams):
+            if stream.lingering is not None:
+                stream.lingering.close()
 
     def _watch(self, sock: socket.socket) -> None:
-        if sock in self._sockets:
-            asyncio.get_running_loop().add_reader(sock, self._accept, sock)
+        if sock not in self._sockets:
+            return
+        if self._reserve is None:
+            try:
+                self._reserve = os.open(os.devnull, os.O_RDONLY)
+            except OSError:  # still none to be had
+                pass
+        asyncio.get_running_loop().add_reader(sock, self._accept, sock)
 
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPT_AT_ONCE):
@@ -161,14 +172,11 @@ class Listener:
             _log.error("cannot accept connections: %s; raise the limit of open files", exc.strerror)
         if self._reserve is not None:
             os.close(self._reserve)
+            self._reserve = None
             try:
                 listening.accept()[0].close()
             except OSError:  # somebody else took the descriptor: the caller waits in the backlog
                 pass
-            try:
-                self._reserve = os.open(os.devnull, os.O_RDONLY)
-            except OSError:
-                self._reserve = None
         loop.remove_reader(listening)
         loop.call_later(_RETRY_SECONDS, self._watch, listening)
 
@@ -180,7 +188,6 @@ class Listener:
             return
         self._pending[address] += 1
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls is None:
             self._serve(SocketChannel(sock), sock, address)
             return
@@ -200,22 +207,46 @@ class Listener:
         try:
             async with asyncio.timeout(self.settings.request_seconds):
                 channel = await start_tls(sock, context, server_side=True)
-        except (ConsoleKitError, OSError, asyncio.CancelledError):
+        except (ConsoleKitError, OSError):
             self.on_refused("tls")  # who cannot speak TLS gets no answer; there is none it could read
-            sock.close()
-            self._forget(address)
+            self._drop(sock, address)
             return
+        except BaseException:
+            self._drop(sock, address)
+            raise
         self._serve(channel, sock, address)
 
     def _serve(self, channel: Channel, sock: socket.socket, address: str) -> None:
         assert self._server is not None  # noqa: S101 - start() came before the first accept
-        stream = ChannelStream(channel, sock, on_gone=lambda: self._forget(address))
+        stream = ChannelStream(
+            channel,
+            sock,
+            write_seconds=self.settings.request_seconds,
+            on_gone=lambda: self._let_go(stream, address),
+        )
+        self._streams.add(stream)
         self._server.handle_stream(stream, (address, 0))
+
+    def _let_go(self, stream: ChannelStream, address: str) -> None:
+        self._streams.discard(stream)
+        self._forget(address)
+
+    def _drop(self, sock: socket.socket, address: str) -> None:
+        sock.close()
+        self._forget(address)
 
     def _forget(self, address: str) -> None:
         self._pending[address] -= 1
         if not self._pending[address]:
             del self._pending[address]
+
+
+def _quote_nothing(record: logging.LogRecord) -> bool:
+    """Tornado quotes the header that it refuses, whole; it may hold a token."""
+    if isinstance(record.msg, str) and record.msg.startswith("Malformed HTTP message from %s"):
+        record.args = record.args[:1] if isinstance(record.args, tuple) else ()
+        record.msg = "malformed HTTP message from %s"
+    return True
 
 
 def _ignore(why: str) -> None:

@@ -1,23 +1,41 @@
 """Net: tornado's stream over a channel, so that HTTP can be parsed first and the socket taken over later.
 
-Knows nothing of what the bytes mean, but for the one answer that tornado leaves out: 431.
+Knows nothing of what the bytes mean, but for what tornado's HTTP leaves out: the answer 431, whole answers
+400, line ends that are none, and a peer that does not read.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable
+from types import TracebackType
 from typing import cast
 
-from tornado.iostream import IOStream, UnsatisfiableReadError
+from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 
-from consolekit.net.channels import Channel, SocketChannel
+from consolekit.net.channels import Channel
+from consolekit.net.linger import Linger
 
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"Content-Length: 0\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n"
-)
+_TORNADOS_400 = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+_NO_METHOD = rb"\A[^A-Za-z\r\n]"  # TLS, HTTP/2 of another kind, noise: no request begins like that
+_BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+_READ_AHEAD = 64 * 1024
+
+_ErrorInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
+
+
+def _refusal(status: str) -> bytes:
+    """A whole answer for a peer whose request has no handler to refuse it."""
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n"
+        "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n\r\n"
+    ).encode()
+
+
+_BAD_REQUEST = _refusal("400 Bad Request")
+_TOO_LARGE = _refusal("431 Request Header Fields Too Large")
 
 
 class ChannelStream(IOStream):
@@ -26,14 +44,30 @@ class ChannelStream(IOStream):
     Args:
         channel: An established channel on ``sock``.
         sock: The raw non-blocking socket, for readiness.
+        write_seconds: How long the peer may take nothing of what waits for it before it is closed.
         on_gone: Called once when the stream has let go of the socket, by closing or by ``release``.
+
+    Attributes:
+        lingering: What closes the socket after a refusal; None before, and where none was needed.
     """
 
-    def __init__(self, channel: Channel, sock: socket.socket, *, on_gone: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        sock: socket.socket,
+        *,
+        write_seconds: float,
+        on_gone: Callable[[], None],
+    ) -> None:
         self._channel = channel
-        self._released = False
+        self._write_seconds = write_seconds
         self._on_gone = on_gone
+        self._released = self._refused = self._in_header = self._held_back = False
+        self._impatience: asyncio.TimerHandle | None = None
+        self.lingering: Linger | None = None
         super().__init__(sock, max_buffer_size=1024 * 1024)
+
+    # ---- bytes
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
         """Read what is there; None when nothing is, or when the socket is no longer ours to read."""
@@ -45,44 +79,112 @@ class ChannelStream(IOStream):
             return None
 
     def write_to_fd(self, data: memoryview) -> int:
-        """Write what goes."""
+        """Write what goes.
+
+        The channel may have taken bytes and still hold them (TLS records that the socket did not take), and
+        only writing again moves those. So one byte counts as unwritten until they have gone.
+        """
         if self._channel.unsent and not self._channel.flush():
             raise BlockingIOError
-        return self._channel.send(data)
+        if self._held_back:
+            self._held_back = False
+            return 1
+        count = self._channel.send(data)
+        if self._channel.unsent:
+            self._held_back = True
+            count -= 1
+        return count
+
+    def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
+        """As tornado's; a peer that then reads nothing is not waited for without end."""
+        if data == _TORNADOS_400:
+            self._refused = True
+            data = _BAD_REQUEST
+        written: asyncio.Future[None] = super().write(data)
+        if self.writing() and self._impatience is None:
+            self._be_impatient(self._total_write_done_index)
+        return written
+
+    def _be_impatient(self, done: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._impatience = loop.call_later(self._write_seconds, self._check_progress, done)
+
+    def _check_progress(self, done: int) -> None:
+        self._impatience = None
+        if self.closed() or not self.writing():
+            return
+        if self._total_write_done_index == done:
+            self.close()
+            return
+        self._be_impatient(self._total_write_done_index)
+
+    def set_nodelay(self, value: bool) -> None:
+        """Small writes always go at once; tornado would switch that off between two requests."""
+
+    # ---- what tornado's HTTP leaves out
+
+    def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
+        """Read a request's header: as tornado's, and refuse what no request begins like, and bare CR or LF.
+
+        A bare LF is a line end for some and none for others, which is how requests are smuggled past a
+        front end (RFC 9112, 2.2 and 11.2).
+        """
+        self._in_header = True
+        return self._read_header(super().read_until_regex(regex + rb"|" + _NO_METHOD, max_bytes))
+
+    async def _read_header(self, header: Awaitable[bytes]) -> bytes:
+        data = await header
+        self._in_header = False
+        if _BARE_LINE_END.search(data):
+            self._refused = True
+            self.write(_BAD_REQUEST)
+            self.close()
+            raise StreamClosedError
+        return data
+
+    def close(self, exc_info: bool | BaseException | _ErrorInfo | None = False) -> None:
+        """As tornado's, but a peer whose header is too large is told so before (RFC 6585, 5)."""
+        if isinstance(exc_info, UnsatisfiableReadError) and not self.closed():
+            self._refused = True
+            self.write(_TOO_LARGE if self._in_header else _BAD_REQUEST)
+        super().close(exc_info)
+
+    def refuse(self) -> None:
+        """Say that the answer is a refusal of what may not have been read: the close will linger."""
+        self._refused = True
+
+    # ---- letting go
 
     def close_fd(self) -> None:
         """Close the socket, unless it was released."""
-        if not self._released:
-            self._channel.close()
-            self._gone()
+        if self._impatience is not None:
+            self._impatience.cancel()
+        if self._released:
+            return
+        if self._refused:
+            self.lingering = Linger(self._channel, self._gone)
+            return
+        self._channel.close()
+        self._gone()
 
     def _gone(self) -> None:
         on_gone, self._on_gone = self._on_gone, _nothing
         on_gone()
 
-    def read_until_regex(self, regex: bytes, max_bytes: int | None = None) -> Awaitable[bytes]:
-        """As tornado's, but a peer whose header is too large is told so before the close (RFC 6585, 5)."""
-        return self._read_header(super().read_until_regex(regex, max_bytes))
-
-    async def _read_header(self, header: Awaitable[bytes]) -> bytes:
-        try:
-            return await header
-        except UnsatisfiableReadError:
-            try:
-                self._channel.send(memoryview(_TOO_LARGE))
-            except OSError:  # it does not read either: then without a word
-                pass
-            raise
-
     def release(self) -> tuple[Channel, bytes]:
         """Let go of the socket: the channel, and the bytes already read from it and not yet consumed.
 
         Nothing may be waiting to be written. The stream is closed afterwards; the socket is not.
+
+        Raises:
+            StreamClosedError: the peer is gone already.
         """
+        if self.closed():
+            raise StreamClosedError
         self._released = True
         received = bytearray()
         while True:
-            piece = cast("asyncio.Future[bytes]", self.read_bytes(65536, partial=True))
+            piece = cast("asyncio.Future[bytes]", self.read_bytes(_READ_AHEAD, partial=True))
             if not piece.done():
                 break
             received += piece.result()
@@ -90,11 +192,6 @@ class ChannelStream(IOStream):
         self.close()
         self._gone()
         return self._channel, bytes(received)
-
-
-def plain(sock: socket.socket, *, on_gone: Callable[[], None]) -> ChannelStream:
-    """A stream over a plain non-blocking socket."""
-    return ChannelStream(SocketChannel(sock), sock, on_gone=on_gone)
 
 
 def _nothing() -> None:
