@@ -15,6 +15,7 @@ from tornado.web import Application
 from consolekit import web
 from consolekit.core.types import SessionInfo
 from consolekit.http.accesslog import log_request
+from consolekit.http.application import BoundedApplication
 from consolekit.http.handler import NotFoundHandler
 from consolekit.kit import ConsoleKit
 from consolekit.proxy.handler import ConsoleSocket, Outcome
@@ -139,7 +140,7 @@ class Proxy:
 
 
 def _application(routes: list[Any], hosts: Collection[str]) -> Application:
-    return Application(
+    return BoundedApplication(
         routes,
         default_handler_class=NotFoundHandler,
         log_function=log_request,
