@@ -11,14 +11,23 @@ from collections.abc import Collection
 from typing import cast
 from urllib.parse import parse_qs
 
+from tornado.iostream import StreamClosedError
+
 from consolekit.auth.base import AccessContext, TokenValidator
-from consolekit.core.errors import ConsoleKitError, OriginRefused, TokenRefused
+from consolekit.core.errors import (
+    ConsoleKitError,
+    MalformedRequest,
+    OriginRefused,
+    TokenRefused,
+)
 from consolekit.core.types import Grant, Secret
 from consolekit.http.handler import Handler
 from consolekit.net.stream import ChannelStream
 from consolekit.proxy.closecodes import describe
 from consolekit.proxy.session import Session, Surroundings
 from consolekit.proxy.upgrade import Upgrade, hash_resume_key, parse_upgrade
+
+_MAX_FIELDS = 16
 
 
 class ConsoleSocket(Handler):
@@ -47,8 +56,20 @@ class ConsoleSocket(Handler):
                 raise
             self._around.metrics.refused("viewer_gone")
         else:
-            self._switch(session, upgrade)
-            self._around.metrics.took(loop.time() - begun)
+            if self._still_wanted(session):
+                self._switch(session, upgrade)
+                self._around.metrics.took(loop.time() - begun)
+
+    def _still_wanted(self, session: Session) -> bool:
+        """Whether the session and its viewer are both still there, after the moment in which we were told."""
+        if self._gone:
+            session.end("viewer_gone")
+            self._around.metrics.refused("viewer_gone")
+        elif session.ended:
+            self._refuse(session.refusal())
+        else:
+            return True
+        return False
 
     def on_connection_close(self) -> None:
         """The browser went away while we were at it: stop, and leave nothing connected."""
@@ -61,7 +82,10 @@ class ConsoleSocket(Handler):
         for name, value in self.request.headers.get_all():
             headers[name.lower()].append(value)
         self._check_origin(headers["origin"])
-        query = parse_qs(self.request.query, keep_blank_values=True, max_num_fields=16)
+        try:
+            query = parse_qs(self.request.query, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+        except ValueError:
+            raise MalformedRequest(f"the query has over {_MAX_FIELDS} fields") from None
         return parse_upgrade(self.request.version, headers, query.get("token", []))
 
     def _check_origin(self, origins: list[str]) -> None:
@@ -81,12 +105,12 @@ class ConsoleSocket(Handler):
 
     def _switch(self, session: Session, upgrade: Upgrade) -> None:
         stream = cast("ChannelStream", self.detach())
-        channel, received = stream.release()
         try:
-            channel.send(memoryview(upgrade.response()))
-        except OSError:
-            pass  # the browser is gone; the session's first read says so and cleans up
-        session.run(channel, received)
+            channel, received = stream.release()
+        except StreamClosedError:  # gone in this very moment
+            session.end("viewer_gone")
+        else:
+            session.run(channel, upgrade.response(), received)
 
     def _refuse(self, error: ConsoleKitError) -> None:
         self._around.metrics.refused(error.code)

@@ -18,13 +18,16 @@ from consolekit.core.errors import (
     AccessError,
     ConsoleKitError,
     ConsoleUnavailable,
+    Draining,
+    LimitReached,
     PeerError,
     ProviderError,
 )
+from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.types import Endpoint, Grant, SessionInfo
 from consolekit.kit import ConsoleKit
-from consolekit.net.channels import Channel
+from consolekit.net.channels import Channel, send_all
 from consolekit.proxy.closecodes import close_code, describe
 from consolekit.proxy.metrics import Metrics
 from consolekit.proxy.relay import Relay, RelayEnd, RelaySettings
@@ -73,6 +76,7 @@ class Surroundings:
 
 class _State(enum.Enum):
     OPENING = "opening"
+    OPEN = "open"  # the server is ready, the viewer has no 101 yet
     GREETING = "greeting"
     RELAYING = "relaying"
     ENDED = "ended"
@@ -134,30 +138,44 @@ class Session:
             PeerError: the server cannot be reached, is not trusted or did not behave.
             asyncio.CancelledError: the viewer went away while we were at it.
         """
-        self._replace_older()
-        self._around.sessions.add(self)
+        await self._join()
         self._around.kit.hooks.notify("consolekit_session_opening", session=self._info)
         self._opening = asyncio.current_task()
         try:
             if self._end_reason:
-                raise AccessError("revoked while it was being redeemed")
+                raise self.refusal()
             await self._reach()
+            self._state = _State.OPEN
         except asyncio.CancelledError:
-            revoked = bool(self._end_reason)
-            await self._finish(self._end_reason or "viewer_gone")
-            if revoked:
-                raise AccessError("revoked while it was being opened") from None
+            told = self._end_reason
+            await self._finish_surely(told or "viewer_gone")
+            if told:
+                raise self.refusal() from None
             raise
         except ConsoleKitError as exc:
-            await self._finish(self._end_reason or exc.code)
+            await self._finish_surely(self._end_reason or exc.code)
             raise
+        except Exception as exc:  # a script's mistake, or ours: the session must not stay behind
+            _log.exception("unexpected failure in a session", extra=self._labels())
+            await self._finish_surely("internal")
+            raise ConsoleKitError(f"unexpected {type(exc).__name__} while a session opened") from exc
         finally:
             self._opening = None
 
-    def _replace_older(self) -> None:
-        """The same browser came back beside its old socket: that one is half dead, this one is it."""
-        for older in self._around.sessions.of_grant(self._grant.id):
-            older.end("replaced")
+    async def _join(self) -> None:
+        """Become one of the live sessions, in the place of the same browser's older one.
+
+        That one is half dead, or the browser would not be here.
+        """
+        older = self._around.sessions.of_grant(self._grant.id)
+        try:
+            self._around.sessions.add(self)
+        except LimitReached as exc:
+            self._state, self._info = _State.ENDED, attrs.evolve(self._info, reason=exc.code)
+            await self._guarded("the token's release", self._release)
+            raise
+        for session in older:
+            session.end("replaced")
 
     async def _reach(self) -> None:
         kit, timeouts = self._around.kit, self._around.timeouts
@@ -165,7 +183,7 @@ class Session:
         self._endpoint = await self._ask_provider(self._provider)
         self._shake = await reach(
             self._endpoint,
-            self._provider.handshake,
+            self._ask_script,
             connect_seconds=timeouts.connect,
             handshake_seconds=timeouts.handshake,
         )
@@ -183,34 +201,61 @@ class Session:
             _log.exception("provider raised what its contract does not allow", extra={"provider": name})
             raise ProviderError(f"provider {name} failed: {type(exc).__name__}") from exc
 
+    def _ask_script(self, endpoint: Endpoint) -> Script | None:
+        assert self._provider is not None  # noqa: S101 - it has given the endpoint
+        try:
+            return self._provider.handshake(endpoint)
+        except ConsoleKitError:
+            raise
+        except Exception as exc:
+            name = self._grant.provider
+            _log.exception("provider raised what its contract does not allow", extra={"provider": name})
+            raise ProviderError(f"provider {name} failed: {type(exc).__name__}") from exc
+
     # ---- the life
 
-    def run(self, channel: Channel, received: bytes) -> None:
-        """Take the viewer's channel, right after the 101; returns at once.
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended or is about to."""
+        return self._state is _State.ENDED or bool(self._end_reason)
+
+    def refusal(self) -> ConsoleKitError:
+        """What to answer where it was told to end before its 101."""
+        if self._end_reason == "draining":
+            return Draining("told to drain while a session was being opened")
+        return AccessError(f"{self._end_reason} while it was being opened")
+
+    def run(self, channel: Channel, answer: bytes, received: bytes) -> None:
+        """Take the viewer's channel; returns at once. Only while the session has not ``ended``.
 
         Args:
             channel: Established, ours alone.
+            answer: The 101, to be sent first.
             received: What the viewer sent behind its request.
         """
         loop = asyncio.get_running_loop()
         self._state = _State.GREETING
         left = self._grant.issued_at + self._grant.session_seconds - self._around.kit.clock.now()
         self._deadline = loop.call_later(max(0.0, left), self.end, "session_over")
-        self._task = loop.create_task(self._greet(ViewerStream(channel, received)))
+        viewer = ViewerStream(channel, received, max_message=self._around.relay.max_message)
+        self._task = loop.create_task(self._greet(viewer, answer))
 
-    async def _greet(self, viewer: ViewerStream) -> None:
-        """The viewer's part of the handshake; then the relay."""
+    async def _greet(self, viewer: ViewerStream, answer: bytes) -> None:
+        """The 101, the viewer's part of the handshake; then the relay."""
         assert self._shake is not None  # noqa: S101 - open() came first
         try:
             async with asyncio.timeout(self._around.timeouts.handshake):
+                await send_all(viewer.channel, answer)
                 rest = await self._shake.finish(viewer)
         except asyncio.CancelledError:
             reason = self._end_reason or "internal"
         except ViewerClosed as exc:
             reason = exc.reason
-        except (PeerError, TimeoutError, OSError) as exc:
+        except (PeerError, TimeoutError) as exc:
             _log.info("handshake with the viewer failed: %s", exc, extra=self._labels())
             reason = "handshake_failed"
+        except OSError:  # the server's own are PeerErrors
+            reason = "viewer_gone"
         except Exception:
             _log.exception("unexpected failure in a session", extra=self._labels())
             reason = "internal"
@@ -241,6 +286,8 @@ class Session:
         self._around.metrics.opened(self._info.key)
         _log.info("session opened", extra=self._labels())
         self._relay.start()
+        if self._end_reason:  # told to end in the very moment in which the viewer's part was done
+            self._relay.end(close_code(self._end_reason), self._end_reason)
 
     # ---- the end
 
@@ -249,15 +296,27 @@ class Session:
         if self._end_reason or self._state is _State.ENDED:
             return
         self._end_reason = reason
+        loop = asyncio.get_running_loop()
         if self._relay is not None:
             self._relay.end(close_code(reason), reason)
-        elif self._task is not None:
-            self._task.cancel()
+        elif self._state is _State.GREETING:
+            loop.call_soon(self._stop_greeting)  # not at once: a task that has not begun cleans nothing up
+        elif self._state is _State.OPEN:
+            self._task = loop.create_task(self._finish(reason))
         elif self._opening is not None:
             self._opening.cancel()
 
+    def _stop_greeting(self) -> None:
+        if self._state is _State.GREETING and self._task is not None:
+            self._task.cancel()
+
     def _relay_ended(self, end: RelayEnd) -> None:
         self._task = asyncio.get_running_loop().create_task(self._finish(end.reason))
+
+    async def _finish_surely(self, reason: str) -> None:
+        """``_finish``, to its end, even if whoever waits for it is cancelled meanwhile."""
+        self._task = asyncio.get_running_loop().create_task(self._finish(reason))
+        await asyncio.shield(self._task)
 
     async def _finish(self, reason: str) -> None:
         """Give everything back, tell everyone, once."""

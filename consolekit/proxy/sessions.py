@@ -70,6 +70,7 @@ class Sessions:
         self._store, self._clock, self._limits = store, clock, limits
         self._owner = secrets.token_hex(8)
         self._live: dict[str, LiveSession] = {}
+        self._by_grant: dict[str, list[LiveSession]] = {}
         self._by_server: Counter[str] = Counter()
         self._by_subject: Counter[str] = Counter()
         self._by_address: Counter[str] = Counter()
@@ -128,13 +129,14 @@ class Sessions:
         """Take a session in, from the moment its token is redeemed.
 
         Raises:
-            LimitReached: too many for its server or subject.
-            AccessError: it was revoked while it was being redeemed.
+            LimitReached: too many for its server or subject; those it replaces do not count.
         """
         info = session.info()
-        self._check("per_server", self._by_server[info.server_id], self._limits.per_server)
-        self._check("per_subject", self._by_subject[info.subject], self._limits.per_subject)
+        replaced = len(self._by_grant.get(info.grant_id, ()))
+        self._check("per_server", self._by_server[info.server_id] - replaced, self._limits.per_server)
+        self._check("per_subject", self._by_subject[info.subject] - replaced, self._limits.per_subject)
         self._live[info.id] = session
+        self._by_grant.setdefault(info.grant_id, []).append(session)
         self._count(info, 1)
         self._empty.clear()
         self._changed.set()
@@ -143,8 +145,12 @@ class Sessions:
 
     def remove(self, info: SessionInfo) -> None:
         """Let go of an ended session."""
-        if self._live.pop(info.id, None) is None:
+        session = self._live.pop(info.id, None)
+        if session is None:
             return
+        self._by_grant[info.grant_id].remove(session)
+        if not self._by_grant[info.grant_id]:
+            del self._by_grant[info.grant_id]
         self._count(info, -1)
         self._changed.set()
         if not self._live:
@@ -152,7 +158,7 @@ class Sessions:
 
     def of_grant(self, grant_id: str) -> list[LiveSession]:
         """The live sessions on a grant: none or one, until a browser resumes beside its old socket."""
-        return [session for session in self if session.info().grant_id == grant_id]
+        return list(self._by_grant.get(grant_id, ()))
 
     async def drain(self, seconds: float) -> None:
         """Take no new sessions, wait for those that live; after ``seconds`` end what is left."""

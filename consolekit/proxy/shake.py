@@ -9,7 +9,7 @@ import asyncio
 import functools
 from collections.abc import Callable
 
-from consolekit.core.errors import HandshakeError, HandshakeTimeout
+from consolekit.core.errors import HandshakeError, HandshakeTimeout, PeerClosed
 from consolekit.core.handshake import CLIENT, SERVER, Handshake, Script, StartTls
 from consolekit.core.types import Endpoint
 from consolekit.net.channels import Channel, receive, send_all
@@ -33,8 +33,8 @@ class Shake:
         on_heard: Called once, at its first bytes.
     """
 
-    def __init__(self, script: Script | None, endpoint: Endpoint, channel: Channel) -> None:
-        self._handshake = Handshake(script) if script is not None else None
+    def __init__(self, handshake: Handshake | None, endpoint: Endpoint, channel: Channel) -> None:
+        self._handshake = handshake
         self._endpoint = endpoint
         self._for_client = bytearray()
         self.channel = channel
@@ -60,6 +60,7 @@ class Shake:
         Raises:
             PeerError: one of the two did not behave.
             ViewerClosed: the viewer went away.
+            OSError: the viewer's connection broke.
         """
         if self._handshake is None:
             return b""
@@ -74,7 +75,10 @@ class Shake:
 
     async def _hear_server(self) -> None:
         assert self._handshake is not None  # noqa: S101 - callers have asked
-        data = await receive(self.channel, self._handshake.wants())
+        try:
+            data = await receive(self.channel, self._handshake.wants())
+        except OSError:  # a reset is an end too, and the script may know what it means
+            data = b""
         if not data:
             self._handshake.receive_eof(SERVER)
         if not self.heard:
@@ -90,12 +94,19 @@ class Shake:
                 if isinstance(action, StartTls):
                     await self._start_tls(action)
                 elif action.peer is SERVER:
-                    await send_all(self.channel, action.data)
+                    await self._tell_server(action.data)
                 else:
                     self._for_client += action.data
         if viewer is not None and self._for_client:
             data, self._for_client = bytes(self._for_client), bytearray()
             await viewer.write(data)
+
+    async def _tell_server(self, data: bytes) -> None:
+        try:
+            await send_all(self.channel, data)
+        except OSError as exc:
+            reason = exc.strerror or type(exc).__name__
+            raise PeerClosed(f"the connection broke in the middle of the handshake: {reason}") from exc
 
     async def _start_tls(self, action: StartTls) -> None:
         if action.peer is not SERVER:
@@ -129,8 +140,9 @@ async def reach(
     loop = asyncio.get_running_loop()
     silence = handshake_seconds * _BANNER_SHARE
     for patience, rest in ((silence, handshake_seconds), (handshake_seconds - silence,) * 2):
-        channel = await connect(endpoint, seconds=connect_seconds)
-        shake = Shake(make_script(endpoint), endpoint, channel)
+        script = make_script(endpoint)
+        handshake = Handshake(script) if script is not None else None  # before there is a socket to lose
+        shake = Shake(handshake, endpoint, await connect(endpoint, seconds=connect_seconds))
         ends = loop.time() + rest
         try:
             async with asyncio.timeout(patience) as deadline:
