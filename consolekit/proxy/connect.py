@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import ipaddress
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from consolekit.core.errors import ConnectFailed, ConnectTimeout
+from consolekit.core.errors import ConnectFailed, ConnectTimeout, HostnameMismatch
 from consolekit.core.types import Endpoint, TlsPolicy, Transport
 from consolekit.net.channels import Channel, SocketChannel, TlsChannel, start_tls
 from consolekit.proxy.tls import check_pin, context_for
 
 _STAGGER = 0.25  # seconds before the next address is tried beside the last (RFC 8305, 8)
+_RESOLVERS = 32
+# Its own: while a name server is silent, lookups hold threads that others need (stores, password files).
+_resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="consolekit-resolver")
 _Address = tuple[socket.AddressFamily, object]
 
 
@@ -51,12 +57,15 @@ async def secure(sock: socket.socket, policy: TlsPolicy, host: str, *, anonymous
         CertificateRefused: it is not the right one.
         HandshakeError: the other side does not speak TLS.
     """
-    context = context_for(policy, anonymous=anonymous)
     name = policy.server_name or host
     try:
+        context = context_for(policy, anonymous=anonymous)
         channel = await start_tls(sock, context, server_hostname=name or None)
         if not anonymous:
             check_pin(policy, channel.peer_certificate())
+    except ValueError as exc:  # ssl's own answer to no name, or to one that no certificate can carry
+        sock.close()
+        raise HostnameMismatch("there is no host name that a certificate could be checked for") from exc
     except BaseException:
         sock.close()
         raise
@@ -67,13 +76,27 @@ async def _connect(endpoint: Endpoint) -> socket.socket:
     try:
         if endpoint.transport is Transport.UNIX:
             return await _attempt((socket.AF_UNIX, endpoint.path))
-        found = await asyncio.get_running_loop().getaddrinfo(
-            endpoint.host, endpoint.port, type=socket.SOCK_STREAM
-        )
-        return await _race(_interleave([(family, address) for family, _, _, _, address in found]))
+        return await _race(_interleave(await _addresses(endpoint.host, endpoint.port)))
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise ConnectFailed(f"{endpoint.address}: {reason}") from exc
+    except (ValueError, OverflowError) as exc:  # a name that is none (IDNA, NUL), a port beyond 65535
+        raise ConnectFailed(f"{endpoint.address}: this is no address") from exc
+
+
+async def _addresses(host: str, port: int) -> list[_Address]:
+    """Look a name up; an address is taken as it is, so that it works while no name does."""
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        found = await asyncio.get_running_loop().run_in_executor(
+            _resolvers, functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        )
+        return [(family, address) for family, _, _, _, address in found]
+    if "%" in host:  # a scope is the system's to read
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return [(family, address) for family, _, _, _, address in found]
+    return [(socket.AF_INET if version == 4 else socket.AF_INET6, (host, port))]
 
 
 def _interleave(addresses: Sequence[_Address]) -> list[_Address]:
