@@ -25,6 +25,7 @@ from typing import NoReturn, TypeAlias, TypeVar
 import attrs
 
 from consolekit.core.errors import HandshakeError, PeerClosed
+from consolekit.core.types import TlsPolicy
 
 
 class Peer(enum.Enum):
@@ -66,15 +67,17 @@ class Send:
 
 @attrs.frozen
 class StartTls:
-    """Step and action: begin TLS with the peer, by the endpoint's certificate policy.
+    """Step and action: begin TLS with the peer, on the raw socket; a TLS that is there already ends.
 
     Attributes:
         peer: Whom to talk TLS to.
         anonymous: True where the protocol agreed on a cipher without certificates.
+        policy: Which certificate is right, where the conversation itself has told; default: the endpoint's.
     """
 
     peer: Peer
     anonymous: bool = False
+    policy: TlsPolicy | None = None
 
 
 Step: TypeAlias = Read | Peek | Send | StartTls
@@ -99,9 +102,9 @@ def send(peer: Peer, data: bytes) -> Steps[None]:
     yield Send(peer, data)
 
 
-def start_tls(peer: Peer, *, anonymous: bool = False) -> Steps[None]:
+def start_tls(peer: Peer, *, anonymous: bool = False, policy: TlsPolicy | None = None) -> Steps[None]:
     """Begin TLS with the peer; returns when it is established and verified."""
-    yield StartTls(peer, anonymous)
+    yield StartTls(peer, anonymous, policy)
 
 
 class Handshake:

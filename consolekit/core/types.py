@@ -136,6 +136,8 @@ class Transport(enum.Enum):
     TCP = "tcp"
     TLS = "tls"
     UNIX = "unix"
+    WS = "ws"
+    WSS = "wss"
 
 
 @attrs.frozen(kw_only=True)
@@ -150,6 +152,7 @@ class TlsPolicy:
         server_name: The name that the certificate must carry; default: the endpoint's host.
         pin_sha256: SHA-256 of the server's certificate (DER) in hex. With a pin the certificate is
             trusted for being that one; CA and name are not asked.
+        pin_sha1: The same with SHA-1, for servers that tell nothing better; unused beside ``pin_sha256``.
         client_cert: PEM file of our own certificate, where the server wants one.
         client_key: PEM file of its key; default: in ``client_cert``.
     """
@@ -158,6 +161,7 @@ class TlsPolicy:
     ca_data: str | None = attrs.field(default=None, repr=False)
     server_name: str | None = None
     pin_sha256: str | None = None
+    pin_sha1: str | None = None
     client_cert: Path | None = None
     client_key: Path | None = None
 
@@ -167,11 +171,15 @@ class Endpoint:
     """Where and how to connect: all that the proxy needs. Providers may subclass it.
 
     Attributes:
-        transport: TCP, TLS from the first byte, or a unix socket.
+        transport: TCP, TLS from the first byte, a unix socket, or a websocket without or with TLS.
         host: Name or address; unused for UNIX.
         port: TCP port; unused for UNIX.
-        path: The socket's path for UNIX.
+        path: The socket's path for UNIX; the request target for WS and WSS, where ``{secret}`` stands for
+            ``secret`` so that the path itself can be logged.
         tls: Certificate policy for TLS from the start or inside the handshake.
+        headers: What a websocket's request carries besides its own, such as an authorisation.
+        subprotocols: What to offer a websocket server; it must choose one of them, if there are any.
+        allowed_networks: Networks (CIDR) that ``host`` must resolve into; empty for any.
         username: For handshakes that ask for one.
         secret: The console's password or ticket; revealed to the server alone, after its
             certificate was checked.
@@ -182,6 +190,9 @@ class Endpoint:
     port: int = 0
     path: str = ""
     tls: TlsPolicy = attrs.field(factory=TlsPolicy)
+    headers: tuple[tuple[str, Secret], ...] = ()
+    subprotocols: tuple[str, ...] = ()
+    allowed_networks: tuple[str, ...] = ()
     username: str = ""
     secret: Secret | None = None
 
