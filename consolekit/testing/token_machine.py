@@ -59,7 +59,11 @@ class TokenStoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.clock = ManualClock()
         self.loop = asyncio.Runner()
-        self.store = self.drive(self.make_store(self.clock))
+        try:
+            self.store = self.drive(self.make_store(self.clock))
+        except BaseException:
+            self.loop.close()
+            raise
         self.cursor, _ = self.drive(self.store.revocations(-1))
         self.kept: dict[str, _Kept] = {}
         self.heard: dict[str, tuple[float, dict[str, SessionInfo]]] = {}
