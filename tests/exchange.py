@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
@@ -50,25 +52,36 @@ def request(method: str, target: str, body: bytes | None = None, **headers: str 
 
 
 async def exchange(application: Application, sent: bytes) -> Reply:
-    """Send bytes, read one response until the server has sent all of it."""
-    replies = await exchanges(application, sent)
-    assert len(replies) == 1, replies
-    return replies[0]
+    """Send bytes, read one whole response, and look no further: the server may still be reading."""
+    async with _connected(application) as (reader, writer):
+        writer.write(sent)
+        received = await reader.readuntil(b"\r\n\r\n")
+        head = sent.startswith(b"HEAD")
+        length = 0 if head else int(replies_in(received, head=True)[0].headers.get("content-length", "0"))
+        (reply,) = replies_in(received + await reader.readexactly(length), head=head)
+        return reply
 
 
 async def exchanges(application: Application, sent: bytes) -> list[Reply]:
-    """Send bytes and half-close; every response until the server closes."""
+    """Send bytes; every response until the server closes."""
+    async with _connected(application) as (reader, writer):
+        writer.write(sent)
+        return replies_in(await reader.read())
+
+
+@asynccontextmanager
+async def _connected(
+    application: Application,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     ours, theirs = socket.socketpair()
     server = HTTPServer(application)
     server.handle_stream(IOStream(theirs), ("192.0.2.9", 0))
     reader, writer = await asyncio.open_connection(sock=ours)
     try:
-        writer.write(sent)
-        received = await reader.read()
+        yield reader, writer
     finally:
         writer.close()
         await server.close_all_connections()
-    return replies_in(received, head="HEAD" in sent[:5].decode("latin-1"))
 
 
 def replies_in(received: bytes, *, head: bool = False) -> list[Reply]:

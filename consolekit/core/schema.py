@@ -30,13 +30,11 @@ MAX_TTL_SECONDS = 600
 SERVER_ID = {
     "type": "string",
     "pattern": "^[A-Za-z0-9_][A-Za-z0-9._:@-]*$",
-    "minLength": 1,
     "maxLength": 128,
 }
 SUBJECT = {
     "type": "string",
     "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]+$",  # one line, whoever prints it
-    "minLength": 1,
     "maxLength": 128,
 }
 TTL = {"type": "integer", "minimum": 1, "maximum": MAX_TTL_SECONDS}
