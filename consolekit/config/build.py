@@ -60,11 +60,11 @@ def build_kit(
         StoreUnavailable: the store is locked or away just now.
     """
     config, clock = loaded.config, clock or SystemClock()
-    hooks = Hooks()
-    problems = _register(hooks, config)
+    hooks, problems = Hooks(), []
     if registry is None:
         registry = ProviderRegistry()
-        problems = _fill(registry, loaded) + problems
+        problems = _fill(registry, loaded)
+    problems += _register(hooks, config)
     store_class, options, store_problems = _store_class(loaded)
     problems += store_problems
     if problems or store_class is None:

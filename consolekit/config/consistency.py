@@ -81,4 +81,8 @@ def role_problems(config: Config, *, proxy: bool, api: bool) -> list[Problem]:
                 " prints a key and what to put here",
             )
         )
+    if api and not proxy and config.proxy.listen.port == 0 and not config.proxy.base_url:
+        problems.append(
+            Problem("proxy.base_url", "is needed, since proxy.listen leaves the port open and links need one")
+        )
     return problems
