@@ -22,7 +22,15 @@
     |- NotFound                    a grant or session that is not there
     |- Draining                    this process takes no new sessions
     |- ProviderError
-    |  |- UnknownServer, ConsoleUnavailable, ConsoleConflict, ConsoleNotImplemented
+    |  |- UnknownServer            -> ServerGone
+    |  |- ConsoleConflict          -> AmbiguousServer, ServerPoweredOff, ServerSuspended, ServerBusy
+    |  |- ConsoleUnavailable       the server is known; its console cannot be had now
+    |  |  |- ServerInaccessible, HostUnavailable -> HostInMaintenance
+    |  |  |- ConsoleLimitReached, ConsoleNotSupported
+    |  |  |- HypervisorUnavailable -> HypervisorTimeout
+    |  |  |- HypervisorNotTrusted, HypervisorLoginFailed, HypervisorPermission
+    |  |  |- HypervisorProtocol, HypervisorFault
+    |  |- ConsoleNotImplemented
     |- PeerError                   while talking to the console's server (or its viewer)
        |- ConnectFailed, ConnectTimeout
        |- CertificateRefused, HostnameMismatch
@@ -36,22 +44,106 @@ stable slug (metric label, log key, problem type). ``title`` is what anybody out
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
 
 import attrs
 
+from consolekit.core.consoleerrors import (
+    AmbiguousServer,
+    AuthenticationRejected,
+    CertificateRefused,
+    ConnectFailed,
+    ConnectTimeout,
+    ConsoleConflict,
+    ConsoleLimitReached,
+    ConsoleNotImplemented,
+    ConsoleNotSupported,
+    ConsoleUnavailable,
+    HandshakeError,
+    HandshakeTimeout,
+    HostInMaintenance,
+    HostnameMismatch,
+    HostUnavailable,
+    HypervisorFault,
+    HypervisorLoginFailed,
+    HypervisorNotTrusted,
+    HypervisorPermission,
+    HypervisorProtocol,
+    HypervisorTimeout,
+    HypervisorUnavailable,
+    NoCommonSecurity,
+    PeerClosed,
+    PeerError,
+    ProviderError,
+    ServerBusy,
+    ServerGone,
+    ServerInaccessible,
+    ServerPoweredOff,
+    ServerSuspended,
+    UnknownServer,
+)
+from consolekit.core.rooterror import ConsoleKitError
 
-class ConsoleKitError(Exception):
-    """Everything that consolekit raises on purpose."""
+__all__ = [
+    "AccessError",
+    "AmbiguousServer",
+    "AuthenticationRejected",
+    "BadUpgrade",
+    "CallerRefused",
+    "CertificateRefused",
+    "ConfigError",
+    "ConnectFailed",
+    "ConnectTimeout",
+    "ConsoleConflict",
+    "ConsoleKitError",
+    "ConsoleLimitReached",
+    "ConsoleNotImplemented",
+    "ConsoleNotSupported",
+    "ConsoleUnavailable",
+    "Draining",
+    "DuplicatePlugin",
+    "HandshakeError",
+    "HandshakeTimeout",
+    "HostInMaintenance",
+    "HostUnavailable",
+    "HostnameMismatch",
+    "HypervisorFault",
+    "HypervisorLoginFailed",
+    "HypervisorNotTrusted",
+    "HypervisorPermission",
+    "HypervisorProtocol",
+    "HypervisorTimeout",
+    "HypervisorUnavailable",
+    "IncompatiblePlugin",
+    "InvalidRequest",
+    "LimitReached",
+    "ListenFailed",
+    "MalformedRequest",
+    "NoCommonSecurity",
+    "NotFound",
+    "OriginRefused",
+    "PeerClosed",
+    "PeerError",
+    "PermitRefused",
+    "PluginError",
+    "PluginLoadFailed",
+    "PluginNotFound",
+    "Problem",
+    "ProviderError",
+    "RequestError",
+    "ServerBusy",
+    "ServerGone",
+    "ServerInaccessible",
+    "ServerPoweredOff",
+    "ServerSuspended",
+    "StoreUnavailable",
+    "TokenRefused",
+    "UnknownServer",
+    "UnsupportedConsole",
+    "UpgradeRequired",
+    "every_error",
+]
 
-    code: ClassVar[str] = "internal"
-    status: ClassVar[int] = 500
-    title: ClassVar[str] = "Something went wrong inside the console gateway."
-
-    @property
-    def public_detail(self) -> str:
-        """A sentence that may leave the process beyond ``title``; empty where nothing may."""
-        return ""
+_MODULES = tuple(f"consolekit.core.{name}" for name in ("rooterror", "errors", "consoleerrors"))
 
 
 @attrs.frozen
@@ -275,126 +367,6 @@ class NotFound(ConsoleKitError):
     title = "There is no such thing here."
 
 
-class ProviderError(ConsoleKitError):
-    """A provider could not give the console."""
-
-    code = "provider_error"
-    status = 503
-    title = "The console's provider could not open it."
-
-
-class UnknownServer(ProviderError):
-    """No provider knows this server, or it may not be known to the caller."""
-
-    code = "unknown_server"
-    status = 404
-    title = "There is no such server, or it has no console of this kind."
-
-
-class ConsoleUnavailable(ProviderError):
-    """The server exists; its console cannot be had now. ``retryable`` says if later may help."""
-
-    code = "console_unavailable"
-    title = "The server's console is not available at the moment."
-
-    def __init__(self, reason: str, *, retryable: bool = True) -> None:
-        self.reason, self.retryable = reason, retryable
-        super().__init__(reason)
-
-
-class ConsoleConflict(ProviderError):
-    """The server's state does not allow a console (powered off, being moved, ambiguous)."""
-
-    code = "console_conflict"
-    status = 409
-    title = "The server is in a state that allows no console."
-
-
-class ConsoleNotImplemented(ProviderError):
-    """The pair is known and deliberately not built; the reason says what to use instead."""
-
-    code = "console_not_implemented"
-    status = 501
-    title = "This kind of console is known and not implemented."
-
-    @property
-    def public_detail(self) -> str:
-        """What to use instead."""
-        return str(self)
-
-
-class PeerError(ConsoleKitError):
-    """Talking to the console's server failed."""
-
-    code = "peer_error"
-    status = 502
-    title = "The console's server did not behave as a console."
-
-
-class ConnectFailed(PeerError):
-    """Refused, unreachable, name unknown, socket missing."""
-
-    code = "connect_failed"
-    title = "The console's server cannot be reached."
-
-
-class ConnectTimeout(PeerError):
-    """No answer to the connection attempt within the deadline."""
-
-    code = "connect_timeout"
-    status = 504
-    title = "The console's server does not answer."
-
-
-class CertificateRefused(PeerError):
-    """The server's certificate is not signed by the expected CA, expired, or not the pinned one."""
-
-    code = "certificate_refused"
-    title = "The console server's certificate is not trusted."
-
-
-class HostnameMismatch(CertificateRefused):
-    """The certificate is trusted, but for another host name."""
-
-    code = "hostname_mismatch"
-    title = "The console server's certificate is for another host."
-
-
-class HandshakeError(PeerError):
-    """The peer broke the protocol of its handshake."""
-
-    code = "handshake_failed"
-
-
-class NoCommonSecurity(HandshakeError):
-    """The server offers no security type that the policy allows."""
-
-    code = "no_common_security"
-    title = "The console's server offers no security type that is allowed here."
-
-
-class AuthenticationRejected(HandshakeError):
-    """The server refused the stored password."""
-
-    code = "authentication_rejected"
-    title = "The console's server refused the gateway's password."
-
-
-class PeerClosed(HandshakeError):
-    """The peer closed in the middle of its handshake."""
-
-    code = "peer_closed"
-    title = "The console's server closed the connection."
-
-
-class HandshakeTimeout(HandshakeError):
-    """The handshake was not finished within its deadline."""
-
-    code = "handshake_timeout"
-    status = 504
-    title = "The console's server did not finish its handshake in time."
-
-
 def every_error() -> dict[str, type[ConsoleKitError]]:
     """All error classes by ``code``: for docs, metrics labels and stored outcomes."""
     found: dict[str, type[ConsoleKitError]] = {}
@@ -402,6 +374,6 @@ def every_error() -> dict[str, type[ConsoleKitError]]:
     while queue:
         cls = queue.pop(0)
         queue.extend(cls.__subclasses__())
-        if cls.__module__ == __name__ and not cls.__name__.startswith("_"):
+        if cls.__module__ in _MODULES and not cls.__name__.startswith("_"):
             found[cls.code] = cls
     return found
