@@ -70,7 +70,6 @@ class Sessions:
         self._store, self._clock, self._limits = store, clock, limits
         self._owner = secrets.token_hex(8)
         self._live: dict[str, LiveSession] = {}
-        self._on_grant: dict[str, dict[str, LiveSession]] = {}
         self._by_grant: dict[str, list[LiveSession]] = {}
         self._by_server: Counter[str] = Counter()
         self._by_subject: Counter[str] = Counter()
@@ -137,7 +136,6 @@ class Sessions:
         self._check("per_server", self._by_server[info.server_id] - replaced, self._limits.per_server)
         self._check("per_subject", self._by_subject[info.subject] - replaced, self._limits.per_subject)
         self._live[info.id] = session
-        self._on_grant.setdefault(info.grant_id, {})[info.id] = session
         self._by_grant.setdefault(info.grant_id, []).append(session)
         self._count(info, 1)
         self._empty.clear()
@@ -153,10 +151,6 @@ class Sessions:
         self._by_grant[info.grant_id].remove(session)
         if not self._by_grant[info.grant_id]:
             del self._by_grant[info.grant_id]
-        on_grant = self._on_grant[info.grant_id]
-        del on_grant[info.id]
-        if not on_grant:
-            del self._on_grant[info.grant_id]
         self._count(info, -1)
         self._changed.set()
         if not self._live:
