@@ -136,7 +136,16 @@ class TlsChannel(SystemSocket):
     protocols inside say themselves where they end.
     """
 
-    __slots__ = ("_ended", "_fin_owed", "_incoming", "_outgoing", "_rest", "_tls", "unsent")
+    __slots__ = (
+        "_ended",
+        "_failure",
+        "_fin_owed",
+        "_incoming",
+        "_outgoing",
+        "_rest",
+        "_tls",
+        "unsent",
+    )
 
     def __init__(
         self, sock: socket.socket, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
@@ -146,6 +155,7 @@ class TlsChannel(SystemSocket):
         self._rest: memoryview | None = None  # ciphertext that the socket has not taken
         self._fin_owed = False
         self._ended = False  # the end of the stream was met; behind bytes, it is still to be told
+        self._failure = ""
         self.unsent = False
 
     def recv_into(self, view: memoryview, /) -> int:
@@ -176,8 +186,10 @@ class TlsChannel(SystemSocket):
             pass
         except ssl.SSLError as exc:  # the end, in order or not; what came whole before it is good
             self._ended = True
-            if not size and not isinstance(exc, ssl.SSLZeroReturnError | ssl.SSLEOFError):
-                raise ConnectionAbortedError(f"TLS: {exc.reason}") from exc
+            if not isinstance(exc, ssl.SSLZeroReturnError | ssl.SSLEOFError):
+                self._failure = self._failure or f"TLS: {exc.reason}"
+        if self._failure and not size:
+            raise ConnectionAbortedError(self._failure)
         return size
 
     def send(self, view: memoryview, /) -> int:

@@ -50,8 +50,13 @@ def test_messages_come_through(parts, sizes):
     assert decoder.pong == (pings[-1] if pings else None)
 
 
-@given(st.one_of(st.binary(max_size=200), st.lists(messages(), max_size=2).map(lambda m: b"".join(d for d, _, _ in m))),
-       st.binary(max_size=40), CHUNKS)  # fmt: skip
+BEGINNINGS = st.one_of(
+    st.binary(max_size=200),
+    st.lists(messages(), max_size=2).map(lambda all_: b"".join(d for d, _, _ in all_)),
+)
+
+
+@given(BEGINNINGS, st.binary(max_size=40), CHUNKS)
 def test_garbage_ends_the_same_way_however_it_is_cut(start, garbage, sizes):
     data = start + garbage
     whole, one = feed_in_chunks(data, [len(data) or 1])
