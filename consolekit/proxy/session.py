@@ -334,7 +334,8 @@ class Session:
         self._around.kit.hooks.notify("consolekit_session_closed", session=ended)
         _log.info("session closed", extra=self._labels())
         await self._guarded("the provider's close", self._close_endpoint)
-        if reason != "replaced":  # the grant is the newer session's now
+        if reason != "replaced" and not self._around.sessions.of_grant(self._grant.id):
+            # else the grant, and its resume deadline, are the newer session's now
             await self._guarded("the token's release", self._release)
 
     async def _close_endpoint(self) -> None:
