@@ -89,7 +89,7 @@ class SqliteTokenStore(TokenStore):
     config_schema: ClassVar[dict[str, Any]] = {
         "type": "object",
         "additionalProperties": False,
-        "properties": {"path": {"type": "string", "minLength": 1}},
+        "properties": {"path": {"type": "string", "minLength": 1, "format": "path"}},
     }
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
