@@ -31,7 +31,7 @@ class Description:
     def _composed(self) -> dict[str, dict[str, Any]]:
         """The schemas of ``components.schemas`` that depend on the registered pairs."""
         schemas = {
-            "ConsoleRequest": self._schema.document(),
+            "ConsoleRequest": self._schema.document("#/components/schemas/ConsoleRequest"),
             "NovaRemoteConsoleRequest": self._schema.nova_document(),
         }
         outer = ("$schema", "$id")  # here they are part of a document that has its own

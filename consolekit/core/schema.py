@@ -8,11 +8,9 @@ told as such, with the pairs that exist, and no error text ever quotes a value.
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import attrs
 from jsonschema import Draft202012Validator
@@ -166,8 +164,12 @@ class ConsoleSchema:
             self._params[name] = validator_of(provider.params_schema)
         return self._params[name]
 
-    def document(self) -> dict[str, Any]:
-        """The composed schema as plain data: exactly the registered pairs, each with its parameters."""
+    def document(self, at: str = "#") -> dict[str, Any]:
+        """The composed schema as plain data: exactly the registered pairs, each with its parameters.
+
+        Args:
+            at: Where it will stand in another document, as a JSON Pointer fragment.
+        """
         keys = self._registry.pairs()
         envelope = _envelope(
             {"enum": sorted({key.protocol for key in keys})}, {"enum": sorted({key.type for key in keys})}
@@ -177,26 +179,31 @@ class ConsoleSchema:
             "$id": "urn:consolekit:schema:console-request:1",
             "title": "A request for a console",
             **envelope,
-            **_one_of([self._pair(key) for key in keys]),
+            **_one_of([self._pair(key, f"{at}/oneOf/{place}") for place, key in enumerate(keys)]),
         }
 
-    def _pair(self, key: ConsoleKey) -> dict[str, Any]:
-        params: list[dict[str, Any]] = []
-        needed = True
-        for name, provider in self._registry.offering(key):
-            schema = _embedded(provider.params_schema, f"{quote(name, safe='')}:{key.protocol}:{key.type}")
-            if schema not in params:
-                params.append(schema)
-            needed = needed and not self._params_of(name, provider).is_valid({})
+    def _pair(self, key: ConsoleKey, at: str) -> dict[str, Any]:
+        offering = self._registry.offering(key)
+        different: list[Mapping[str, Any]] = []
+        for _, provider in offering:
+            if provider.params_schema not in different:
+                different.append(provider.params_schema)
+        here = f"{at}/properties/params"
+        if len(different) == 1:
+            params = _rebased(different[0], here)
+        else:
+            params = {"anyOf": [_rebased(s, f"{here}/anyOf/{place}") for place, s in enumerate(different)]}
         pair = {
             "title": str(key),
             "properties": {
                 "protocol": {"const": key.protocol},
                 "type": {"const": key.type},
-                "params": params[0] if len(params) == 1 else {"anyOf": params},
+                "params": params,
             },
         }
-        return {**pair, "required": ["params"]} if needed else pair
+        if any(self._params_of(*offer).is_valid({}) for offer in offering):
+            return pair
+        return {**pair, "required": ["params"]}
 
     def nova_document(self) -> dict[str, Any]:
         """The same pairs as Nova's ``remote-consoles`` call knows them (API reference, 2.6 and later)."""
@@ -279,11 +286,19 @@ def _one_of(pairs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"oneOf": known} if known else {"not": {}}
 
 
-def _embedded(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A schema inside another: with an id of its own, so that its ``#/$defs/...`` mean its own."""
-    if "$id" in schema or '"$ref"' not in json.dumps(schema, default=dict):
-        return dict(schema)
-    return {"$id": f"urn:consolekit:schema:params:{name}", **schema}
+def _rebased(schema: Any, at: str) -> Any:
+    """A schema that now stands at ``at``: its ``#/...`` references still mean its own parts.
+
+    An ``$id`` would do the same; many readers of OpenAPI do not know it.
+    """
+    if isinstance(schema, Mapping):
+        return {
+            key: f"{at}{value[1:]}" if key == "$ref" and str(value).startswith("#") else _rebased(value, at)
+            for key, value in schema.items()
+        }
+    if isinstance(schema, list | tuple):
+        return [_rebased(item, at) for item in schema]
+    return schema
 
 
 def _envelope(protocol: Mapping[str, Any], kind: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,9 +22,12 @@ def test_both_forms_are_one_document_with_the_site_s_pairs() -> None:
     document = json.loads(description.as_json())
     assert yaml.safe_load(description.as_yaml()) == document
     schemas = document["components"]["schemas"]
-    own = {key: value for key, value in schema.document().items() if key not in ("$schema", "$id")}
+    own = schema.document("#/components/schemas/ConsoleRequest")
+    del own["$schema"], own["$id"]
     assert schemas["ConsoleRequest"] == own
     assert [pair["title"] for pair in own["oneOf"]] == ["serial/serial", "vnc/novnc"]
+    label = own["oneOf"][0]["properties"]["params"]["properties"]["label"]["$ref"]
+    assert label == "#/components/schemas/ConsoleRequest/oneOf/0/properties/params/$defs/label"
     nova = schemas["NovaRemoteConsoleRequest"]["properties"]["remote_console"]
     assert nova["properties"]["protocol"]["enum"] == ["serial", "vnc"]
 
