@@ -24,7 +24,12 @@ from consolekit import (
     read,
     send,
 )
-from consolekit.core.errors import AuthenticationRejected, ConsoleConflict, ConsoleUnavailable, UnknownServer
+from consolekit.core.errors import (
+    AuthenticationRejected,
+    ConsoleUnavailable,
+    ServerPoweredOff,
+    UnknownServer,
+)
 
 
 # [provider]
@@ -55,7 +60,7 @@ class AcmeProvider(ConsoleProvider):
         """Say early that there is nothing to show."""
         machine = await self._machine(request.server_id)
         if not machine["running"]:
-            raise ConsoleConflict(f"machine {request.server_id} is powered off")
+            raise ServerPoweredOff(f"machine {request.server_id} is powered off")
 
     async def open(self, request: ConsoleRequest) -> Endpoint:
         """Say where the console is now; the machine may have moved since the link was made."""

@@ -9,7 +9,7 @@ import pytest
 from consolekit_acme import AcmeProvider, acme_script
 
 from consolekit import CLIENT, SERVER, ConsoleKey, ConsoleRequest, Secret
-from consolekit.core.errors import AuthenticationRejected, ConsoleConflict, UnknownServer
+from consolekit.core.errors import AuthenticationRejected, ServerPoweredOff, UnknownServer
 from consolekit.core.handshake import Send
 from consolekit.testing.handshakes import Arrives, check_handshake, check_refusal
 
@@ -33,7 +33,7 @@ async def test_it_says_where_the_console_is(provider: AcmeProvider) -> None:
     assert endpoint.address == "10.0.0.5:7000"
 
 
-@pytest.mark.parametrize(("server_id", "error"), [("db-1", ConsoleConflict), ("nobody", UnknownServer)])
+@pytest.mark.parametrize(("server_id", "error"), [("db-1", ServerPoweredOff), ("nobody", UnknownServer)])
 async def test_it_refuses_early(provider: AcmeProvider, server_id: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         await provider.check(ConsoleRequest(key=REQUEST.key, server_id=server_id, subject="alice"))
