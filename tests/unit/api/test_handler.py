@@ -58,9 +58,7 @@ class TestCallers:
         assert reply.status == (200 if handler.public else 401)
         assert handler.public == (target in {"/openapi.yaml", "/openapi.json", "/schema"})
 
-    @pytest.mark.parametrize(
-        "shown", [None, "", "Bearer", f"Bearer {new_key().reveal()}", "Basic YTpi", "x" * 999]
-    )
+    @pytest.mark.parametrize("shown", [None, "", "Bearer", "Bearer cka_" + "k" * 43, "Basic YTpi", "x" * 999])
     async def test_case_21_one_refusal_for_all(self, app: Application, shown: str | None) -> None:
         reply = await post(app, Authorization=shown)
         assert (reply.status, reply.code) == (401, "caller_refused")
