@@ -8,7 +8,9 @@ from consolekit.cli.frame import Group
 from consolekit.cli.localkit import caller, with_kit
 from consolekit.cli.options import config_option, json_option
 from consolekit.cli.output import moment, note, say, say_json
+from consolekit.config.consistency import link_problems
 from consolekit.config.load import Loaded
+from consolekit.core.errors import ConfigError
 from consolekit.core.schema import MAX_TTL_SECONDS
 from consolekit.kit import ConsoleKit, ConsoleLink
 
@@ -39,6 +41,8 @@ def create(
     Whoever has the link opens the console, once. Needs the token store of the running proxy, so run it as
     a user that can write there.
     """
+    if problems := link_problems(loaded.config):
+        raise ConfigError(problems)
     data: dict[str, str | int] = {"protocol": protocol, "type": kind}
     if subject is not None:
         data["subject"] = subject

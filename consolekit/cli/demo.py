@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import webbrowser
 from collections.abc import Mapping
 
@@ -72,9 +73,10 @@ async def _demo(port: int, *, opens: bool) -> int:
             url = await _link(kit)
             _present(url)
             _watch_enter(loop, kit)
-            opening = loop.create_task(asyncio.to_thread(webbrowser.open, url)) if opens else None
+            if opens:
+                # a daemon: a browser that is still starting does not hold up our end
+                threading.Thread(target=_open_window, args=(url,), daemon=True).start()
             await server.wait()
-            del opening  # a browser that is still starting is none of our business any more
         finally:
             await server.aclose()
     note("\nThe demo has ended.")
@@ -116,6 +118,17 @@ def _has_display(env: Mapping[str, str]) -> bool:
     return sys.platform == "darwin" or bool(env.get("DISPLAY") or env.get("WAYLAND_DISPLAY"))
 
 
+def _open_window(url: str) -> None:
+    """Open a browser's window; not one of the text browsers, which would take over the terminal."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return
+    in_background = isinstance(browser, webbrowser.BackgroundBrowser) or getattr(browser, "background", False)
+    if in_background or sys.platform == "darwin" or os.environ.get("BROWSER"):
+        browser.open(url)
+
+
 async def _link(kit: ConsoleKit) -> str:
     link = await kit.create("demo", {"protocol": "vnc", "type": "novnc"}, caller=Caller(name="demo"))
     return link.url.reveal()
@@ -127,13 +140,23 @@ def _present(url: str) -> None:
     say()
     minutes = _SECONDS // 60
     say(f"Open this link in a browser (once, within {minutes} minutes); then type, click, paste.")
-    say(f"{'Press Enter for a fresh link, ' if sys.stdin.isatty() else ''}Ctrl-C to end.")
+    say(f"{'Press Enter for a fresh link, ' if _has_terminal() else ''}Ctrl-C to end.")
     sys.stdout.flush()
+
+
+def _has_terminal() -> bool:
+    """Whether somebody can press Enter: a terminal, and we are not in its background."""
+    if sys.stdin is None or not sys.stdin.isatty():  # None: closed before we began
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # not our session's terminal: it has no background for us to be in
+        return True
 
 
 def _watch_enter(loop: asyncio.AbstractEventLoop, kit: ConsoleKit) -> None:
     """On a terminal, Enter prints a fresh link."""
-    if not sys.stdin.isatty():
+    if not _has_terminal():
         return
     printing: set[asyncio.Task[None]] = set()
 

@@ -142,6 +142,9 @@ def exit_code(exc: Exception) -> int:
     if isinstance(exc, click.exceptions.Abort):
         note("interrupted")
         return INTERRUPTED
+    if isinstance(exc, click.exceptions.NoArgsIsHelpError):
+        note(exc.format_message())
+        return USAGE
     if isinstance(exc, click.ClickException):
         if isinstance(exc, click.UsageError) and exc.ctx is not None:
             note(f"{exc.ctx.get_usage()}\nTry '{exc.ctx.command_path} --help' for help.\n")

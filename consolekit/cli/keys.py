@@ -31,9 +31,10 @@ def key() -> None:
     help="Subjects that it may ask for, likewise.  [default: *]",
 )
 def new(name: str, servers: tuple[str, ...], subjects: tuple[str, ...]) -> None:
-    """Print a new API key for NAME, and what to put into the configuration.
+    """Make an API key for the caller NAME.
 
-    The key is shown once: only its hash is kept. Callers send it as `Authorization: Bearer KEY`.
+    Prints the key, and the table for the configuration. The key is shown once: only its hash is kept.
+    Callers send it as `Authorization: Bearer KEY`.
     """
     from consolekit.api.callers import hash_of, new_key  # tornado comes with it
 

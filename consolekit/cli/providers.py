@@ -48,7 +48,7 @@ def providers() -> None:
 @json_option
 @config_option
 def list_providers(loaded: Loaded, verbose: bool, as_json: bool) -> int:
-    """List the configured providers, and those that are installed and could be.
+    """List configured and installed providers.
 
     A provider that is not configured is not imported, so what it offers is not known. Exit code 1 if a
     configured one cannot be used.

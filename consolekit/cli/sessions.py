@@ -26,7 +26,10 @@ def sessions() -> None:
 @json_option
 @config_option
 def list_sessions(loaded: Loaded, server: str | None, as_json: bool) -> None:
-    """List live consoles, oldest first, of every proxy that shares the token store."""
+    """List live consoles, oldest first.
+
+    Those of every proxy that shares the token store.
+    """
 
     async def work(kit: ConsoleKit) -> list[SessionInfo]:
         return await kit.sessions(caller=caller(), server_id=server)
@@ -71,7 +74,10 @@ def _plain(session: SessionInfo) -> dict[str, object]:
 @click.argument("session_id", metavar="SESSION")
 @config_option
 def kill(loaded: Loaded, session_id: str) -> None:
-    """End a live console; it cannot be resumed. `consolekit sessions list` shows the ids."""
+    """End a live console.
+
+    It cannot be resumed. `consolekit sessions list` shows the ids.
+    """
 
     async def work(kit: ConsoleKit) -> None:
         await kit.kill(session_id, caller=caller())
@@ -89,7 +95,11 @@ def grants() -> None:
 @click.argument("grant_id", metavar="GRANT")
 @config_option
 def revoke(loaded: Loaded, grant_id: str) -> None:
-    """Take a link back: it opens nothing any more, and the console that it opened ends."""
+    """Take a link back.
+
+    It opens nothing any more, and the console that it opened ends. `consolekit console create` and
+    `consolekit sessions list` show the ids.
+    """
 
     async def work(kit: ConsoleKit) -> None:
         await kit.revoke(grant_id, caller=caller())

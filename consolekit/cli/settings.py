@@ -79,10 +79,11 @@ def _write_new(place: Path, text: str) -> None:
 )
 @click.option("-c", "--config", "other", type=click.Path(path_type=Path), metavar="FILE", help=CONFIG_HELP)
 def check(file: Path | None, role: str, other: Path | None) -> None:
-    """Find every mistake in the configuration: exit code 2 and one line for each, or 0.
+    """Find every mistake in the configuration.
 
-    Reads the file and the environment, loads the providers, hooks and the store's class, looks at
-    certificates and keys. Opens no port, no token store and no connection.
+    One line for each and exit code 2, or one line and 0. Reads the file and the environment, loads the
+    providers, hooks and the store's class, looks at certificates and keys. Opens no port, no token store
+    and no connection.
     """
     loaded = load(file or other)
     problems = role_problems(loaded.config, proxy=role != "api", api=role != "proxy")
@@ -109,6 +110,9 @@ def _cautions(loaded: Loaded) -> list[Problem]:
     if loaded.file and loaded.file.stat().st_mode & 0o044 and has_secrets(loaded):
         message = f"holds secrets and others may read it: chmod go-r {loaded.file}"
         found.append(Problem(str(loaded.file), message))
+    for section, key in (("proxy", loaded.config.proxy.key), ("api", loaded.config.api.key)):
+        if key and key.stat().st_mode & 0o004:
+            found.append(Problem(f"{section}.key", f"everybody may read it: chmod o-r {key}"))
     return found
 
 
@@ -116,5 +120,8 @@ def _cautions(loaded: Loaded) -> list[Problem]:
 @click.option("--origin", is_flag=True, help="Say behind each value where it came from.")
 @config_option
 def show(loaded: Loaded, origin: bool) -> None:
-    """Print the configuration in force as TOML, defaults included, secrets as ***."""
+    """Print the configuration in force.
+
+    As TOML, with defaults, environment and file laid over each other; secrets as ***.
+    """
     say(as_toml(shown(loaded), origin=origin).rstrip())

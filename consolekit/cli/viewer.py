@@ -23,7 +23,10 @@ def web() -> None:
 @json_option
 @config_option
 def status(loaded: Loaded, as_json: bool) -> int:
-    """Say which noVNC the viewer page uses, and how to get one when it is missing (exit code 1)."""
+    """Say which noVNC the viewer page uses.
+
+    When it is missing: how to get it, and exit code 1.
+    """
     found = files.status(loaded.config.proxy.web_root)
     if as_json:
         say_json(

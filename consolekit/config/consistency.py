@@ -54,6 +54,14 @@ def _no_name(config: Config) -> Iterator[Problem]:
         )
 
 
+def link_problems(config: Config) -> list[Problem]:
+    """What keeps a process that is not the proxy from making links."""
+    if config.proxy.listen.port == 0 and not config.proxy.base_url:
+        message = "is needed, since proxy.listen leaves the port open and links need one"
+        return [Problem("proxy.base_url", message)]
+    return []
+
+
 def role_problems(config: Config, *, proxy: bool, api: bool) -> list[Problem]:
     """What is wrong with a configuration for a process that serves this."""
     problems: list[Problem] = []
@@ -81,8 +89,6 @@ def role_problems(config: Config, *, proxy: bool, api: bool) -> list[Problem]:
                 " prints a key and what to put here",
             )
         )
-    if api and not proxy and config.proxy.listen.port == 0 and not config.proxy.base_url:
-        problems.append(
-            Problem("proxy.base_url", "is needed, since proxy.listen leaves the port open and links need one")
-        )
+    if api and not proxy:
+        problems += link_problems(config)
     return problems

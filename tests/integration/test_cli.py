@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
@@ -154,6 +155,7 @@ def test_serve_answers_and_ends_on_a_signal(start: Start, config: Path) -> None:
 
 
 def test_a_link_of_the_command_line_is_one_of_the_running_server(start: Start, config: Path) -> None:
+    config.write_text(config.read_text().replace("[proxy]", '[proxy]\nbase_url = "http://127.0.0.1:1"'))
     serve = start("serve", "-c", str(config))
     read_until(serve.stderr, re.compile("API on"))
     code, link, note = ended(start("console", "create", "web-1", "-c", str(config), "--json"))
@@ -193,13 +195,14 @@ def test_a_reader_that_goes_away(start: Start) -> None:
 
 def test_a_log_that_nobody_reads_keeps_nobody_waiting(start: Start, config: Path) -> None:
     read_end, write_end = os.pipe()
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
     try:
         serve = start("serve", "-c", str(config), "-v", stderr=write_end)
         os.close(write_end)
         with os.fdopen(read_end, closefd=False) as log:
             proxy = read_until(log, re.compile(r"(?<=proxy on )http://127\.0\.0\.1:\d+"))
             read_until(log, re.compile("API on"))
-        for _ in range(2000):  # far more than a pipe holds, were each line to wait for its reader
+        for _ in range(150):  # far more than the pipe holds, were each line to wait for its reader
             assert fetch(proxy, path="/" + "x" * 100)[0] == 404
         serve.terminate()
         assert serve.wait(SECONDS) == 0

@@ -57,3 +57,10 @@ def test_no_provider(run: Call) -> None:
     env = {"CONSOLEKIT_TOKENS__STORE": "memory"}
     result = run("console", "create", "web-1", env=env)
     assert result.exit_code == 2
+
+
+def test_an_open_port_makes_no_link(run: Call, file: Path) -> None:
+    env = {"CONSOLEKIT_PROXY__LISTEN": "127.0.0.1:0"}
+    result = run("console", "create", "web-1", "-c", str(file), env=env)
+    assert result.exit_code == 2
+    assert "proxy.base_url: is needed, since proxy.listen leaves the port open" in result.stderr

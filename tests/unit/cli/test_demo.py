@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import Any
+import webbrowser
 
 import pytest
 
@@ -84,14 +84,84 @@ def test_everything_stays_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> No
 def test_one_url_and_two_lines(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
 ) -> None:
-    class FakeInput:
-        def isatty(self) -> bool:
-            return terminal
-
-    fake: Any = FakeInput()
-    monkeypatch.setattr(demo.sys, "stdin", fake)
+    monkeypatch.setattr(demo, "_has_terminal", lambda: terminal)
     demo._present("http://127.0.0.1:1/console/#token=x")
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
     assert len(lines) == 3
     assert [line for line in lines if "http" in line] == ["    http://127.0.0.1:1/console/#token=x"]
     assert ("Enter" in lines[2]) == terminal
+
+
+class FakeInput:
+    """Standard input as a terminal whose foreground is some process group."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def fileno(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("stdin", "foreground", "there"),
+    [
+        (FakeInput(terminal=True), 7, True),
+        (FakeInput(terminal=True), 8, False),
+        (FakeInput(terminal=False), 7, False),
+        (None, 7, False),
+    ],
+)
+def test_enter_is_only_waited_for_where_it_can_come(
+    monkeypatch: pytest.MonkeyPatch, stdin: FakeInput | None, foreground: int, there: bool
+) -> None:
+    monkeypatch.setattr(demo.sys, "stdin", stdin)
+    monkeypatch.setattr(demo.os, "getpgrp", lambda: 7)
+    monkeypatch.setattr(demo.os, "tcgetpgrp", lambda _: foreground)
+    assert demo._has_terminal() is there
+
+
+def test_a_terminal_of_another_session_has_no_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> int:
+        raise OSError(errno.ENOTTY, "Inappropriate ioctl for device")
+
+    monkeypatch.setattr(demo.sys, "stdin", FakeInput(terminal=True))
+    monkeypatch.setattr(demo.os, "tcgetpgrp", refuse)
+    assert demo._has_terminal()
+
+
+class FakeBrowser:
+    """A browser that notes what it opens."""
+
+    def __init__(self, *, background: bool) -> None:
+        self.background = background
+        self.opened: list[str] = []
+
+    def open(self, url: str) -> bool:
+        self.opened.append(url)
+        return True
+
+
+@pytest.mark.parametrize("background", [True, False])
+def test_a_text_browser_does_not_take_over_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, background: bool
+) -> None:
+    browser = FakeBrowser(background=background)
+    monkeypatch.delenv("BROWSER", raising=False)
+    monkeypatch.setattr(demo.sys, "platform", "linux")
+    monkeypatch.setattr(demo.webbrowser, "get", lambda: browser)
+    demo._open_window("http://x")
+    assert browser.opened == (["http://x"] if background else [])
+    monkeypatch.setenv("BROWSER", "mine")
+    demo._open_window("http://y")
+    assert browser.opened[-1] == "http://y"
+
+
+def test_no_browser_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> None:
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setattr(demo.webbrowser, "get", none)
+    demo._open_window("http://x")

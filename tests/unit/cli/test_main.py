@@ -85,3 +85,18 @@ def test_a_wrong_command_line(run: Callable[..., Result], args: list[str], said:
     assert result.stdout == ""
     assert said in result.stderr
     assert "--help" in result.stderr
+
+
+@pytest.mark.parametrize("args", [[], ["config"]])
+def test_without_a_command_the_help_is_shown(run: Callable[..., Result], args: list[str]) -> None:
+    result = run(*args)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: consolekit")
+    assert "error:" not in result.stderr
+
+
+def test_no_line_of_the_lists_is_cut(run: Callable[..., Result]) -> None:
+    for name in cli.lazy:
+        command = cli.get_command(click.Context(cli), name)
+        if isinstance(command, click.Group):
+            assert "..." not in run(name, "--help").stdout.partition("Commands:")[2]

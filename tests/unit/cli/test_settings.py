@@ -131,6 +131,20 @@ def test_check_warns_of_secrets_that_others_can_read(run: Call, file: Path) -> N
     assert "holds secrets and others may read it: chmod go-r" in result.stderr
 
 
+def test_check_warns_of_a_private_key_that_everybody_can_read(
+    run: Call, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "certificate_problems", lambda config: [])
+    monkeypatch.setattr(settings, "expiry_problems", lambda config, now: ([], []))
+    key = file.parent / "key.pem"
+    key.touch(0o644)
+    env = {"CONSOLEKIT_API__CERT": str(key), "CONSOLEKIT_API__KEY": str(key)}
+    result = run("config", "check", str(file), env=env)
+    assert f"warning: api.key: everybody may read it: chmod o-r {key}" in result.stderr
+    key.chmod(0o640)
+    assert "warning" not in run("config", "check", str(file), env=env).stderr
+
+
 def test_check_warns_of_a_missing_viewer(run: Call, file: Path, tmp_path: Path) -> None:
     result = run("config", "check", str(file), env={"CONSOLEKIT_PROXY__WEB_ROOT": str(tmp_path)})
     assert result.exit_code == 0
