@@ -53,7 +53,8 @@ def make_api(kit: ConsoleKit, *, callers: Callers, hosts: Collection[str], prefi
     if prefix and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", prefix):
         raise ValueError("prefix must be a path such as /consoles, without a slash at its end")
     policy.enforce(kit.hooks)
-    api = {"api": Api(kit=kit, callers=callers, description=Description(kit.schema))}
+    description = Description(kit.schema, anonymous=callers.is_anonymous)
+    api = {"api": Api(kit=kit, callers=callers, description=description)}
     return Application(
         [URLSpec(_pattern(prefix + path), handler, api) for path, handler in ROUTES.items()],
         default_handler_class=NotFound,

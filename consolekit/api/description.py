@@ -14,16 +14,20 @@ from typing import Any
 
 from consolekit.core.schema import ConsoleSchema
 
+_SECURITY = re.compile(r"^( *)security:\n(?:\1  - .*\n)+", re.MULTILINE)
+
 
 class Description:
     """The description of one site's API.
 
     Args:
         schema: The kit's schema.
+        anonymous: Whether nobody is asked for a key.
     """
 
-    def __init__(self, schema: ConsoleSchema) -> None:
+    def __init__(self, schema: ConsoleSchema, *, anonymous: bool = False) -> None:
         self._schema = schema
+        self._anonymous = anonymous
         here = files("consolekit.api")
         self._yaml = here.joinpath("openapi.yaml").read_text("utf-8")
         self._json = here.joinpath("openapi.json").read_text("utf-8")
@@ -44,6 +48,10 @@ class Description:
         """The description as JSON."""
         document: dict[str, Any] = json.loads(self._json)
         document["components"]["schemas"].update(self._composed())
+        if self._anonymous:
+            operations = [one for item in document["paths"].values() for one in item.values()]
+            for part in (document, *(one for one in operations if "security" in one)):
+                part["security"] = []
         return json.dumps(document, indent=2)
 
     def as_yaml(self) -> str:
@@ -53,4 +61,4 @@ class Description:
             written = f"    {name}: {json.dumps(schema)}\n"  # JSON is YAML
             block = re.compile(rf"^    {name}:\n(?:      .*\n|\n)+", re.MULTILINE)
             text = block.sub(lambda _, written=written: written, text)  # type: ignore[misc]  # bound now
-        return text
+        return _SECURITY.sub(r"\1security: []\n", text) if self._anonymous else text

@@ -8,7 +8,7 @@ from consolekit.api.callers import ANONYMOUS, Callers, KeyEntry, hash_of, new_ke
 from consolekit.core.errors import CallerRefused
 from consolekit.core.types import Secret
 
-KEY, OTHER, UNKNOWN = new_key(), new_key(), new_key()
+KEY, OTHER, UNKNOWN = (Secret("cka_" + letter * 43) for letter in "kou")
 CALLERS = Callers(
     {
         "portal": KeyEntry(sha256=hash_of(KEY), servers=("web-*",), subjects=("alice",)),

@@ -44,3 +44,12 @@ def test_a_provider_that_is_added_later_is_described() -> None:
     registry.add("wires", Wires())
     assert "serial/serial" in description.as_yaml()
     assert "serial/serial" in description.as_json()
+
+
+def test_where_no_key_is_asked_for_none_is_described() -> None:
+    description = Description(ConsoleSchema(registry_of(rack=Rack())), anonymous=True)
+    document = json.loads(description.as_json())
+    assert yaml.safe_load(description.as_yaml()) == document
+    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    assert [part["security"] for part in (document, *operations) if part.get("security")] == []
+    assert document["security"] == []
