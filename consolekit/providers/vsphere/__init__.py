@@ -1,0 +1,26 @@
+"""Providers, vSphere: one shared session with each vCenter or ESXi host, for every provider of VMware consoles.
+
+Knows the vSphere API; knows no console protocol, no browser and no HTTP of ours. Needs pyvmomi only when
+a session is made: ``pip install 'consolekit[vmware]'``.
+"""
+
+from consolekit.providers.vsphere.results import CloneInfo, Machine, Ticket, VncSettings
+from consolekit.providers.vsphere.session import VSphere
+from consolekit.providers.vsphere.settings import (
+    VSPHERE_SCHEMA,
+    FindBy,
+    VSphereSettings,
+    settings_from_config,
+)
+
+__all__ = [
+    "VSPHERE_SCHEMA",
+    "CloneInfo",
+    "FindBy",
+    "Machine",
+    "Ticket",
+    "VSphere",
+    "VSphereSettings",
+    "VncSettings",
+    "settings_from_config",
+]
