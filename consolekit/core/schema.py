@@ -37,7 +37,7 @@ SUBJECT = {
 }
 TTL = {"type": "integer", "minimum": 1, "maximum": MAX_TTL_SECONDS}
 _WORD = {"type": "string", "maxLength": 64}
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}|[0-9]{1,9}")
+_PLAIN_KEY = re.compile(r"(?!ck[a-z]_)[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,63}")  # and no token or API key of ours
 _MAX_PROBLEMS = 100  # of one document; more would make a small wrong request a large answer
 _ENDS = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|(\$)", re.DOTALL)
 
@@ -98,7 +98,7 @@ def problems_of(validator: Draft202012Validator, data: object, path: str = "") -
 
 def _shown(key: object) -> str:
     """A key of outside data as part of a path: it may be anything."""
-    return str(key) if _PLAIN_KEY.fullmatch(str(key)) else "(an unprintable key)"
+    return str(key) if _PLAIN_KEY.fullmatch(str(key)) else "(a key that is not shown)"
 
 
 def _problems(error: ValidationError, prefix: str) -> Iterator[Problem]:
