@@ -57,7 +57,7 @@ class Server:
         """Listen.
 
         Raises:
-            OSError: an address cannot be had.
+            ListenFailed: an address cannot be had.
             ConfigError: a certificate cannot be used.
             StoreUnavailable: the token store cannot be read.
         """
@@ -124,7 +124,10 @@ class Server:
                 request_seconds=self._config.timeouts.request_seconds,
             ),
         )
-        listener.bind()
+        try:
+            listener.bind()
+        except OSError as exc:
+            raise ListenFailed(f"cannot listen on {address}: {exc.strerror or exc}") from exc
         self._listeners.append(listener)
         return listener
 
@@ -181,10 +184,7 @@ async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> in
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    try:
-        await server.start()
-    except OSError as exc:
-        raise ListenFailed(exc.strerror or str(exc)) from exc
+    await server.start()
     await server.wait()
     await server.aclose(drain_seconds=config.timeouts.drain_seconds)
     return 0

@@ -17,7 +17,6 @@ from collections.abc import Callable
 
 import attrs
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from consolekit.core.errors import ConsoleKitError
@@ -101,7 +100,19 @@ class Listener:
         Raises:
             OSError: the address cannot be had (in use, not ours, not allowed).
         """
-        self._sockets = bind_sockets(self._port, self._host, backlog=_BACKLOG)
+        port = self._port
+        found = socket.getaddrinfo(self._host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        try:
+            for family, _, _, _, address in found:
+                sock = socket.create_server((str(address[0]), port), family=family, backlog=_BACKLOG)
+                sock.setblocking(False)
+                self._sockets.append(sock)
+                port = self.port  # a name's other addresses get the port that the system chose for the first
+        except OSError:
+            for sock in self._sockets:
+                sock.close()
+            self._sockets = []
+            raise
 
     def start(self, application: Application) -> None:
         """Accept, and let the application answer; needs the running loop."""
