@@ -239,6 +239,13 @@ class AuthenticationRejected(HandshakeError):
     title = "The console's server refused the gateway's password."
 
 
+class TicketRefused(HandshakeError):
+    """The server does not accept the console's one-time ticket: used, expired, or not of this server."""
+
+    code = "ticket_refused"
+    title = "The console's server did not accept the gateway's ticket. Open the console again."
+
+
 class PeerClosed(HandshakeError):
     """The peer closed in the middle of its handshake."""
 

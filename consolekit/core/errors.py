@@ -34,7 +34,8 @@
     |- PeerError                   while talking to the console's server (or its viewer)
        |- ConnectFailed, ConnectTimeout
        |- CertificateRefused, HostnameMismatch
-       |- HandshakeError -> NoCommonSecurity, AuthenticationRejected, PeerClosed, HandshakeTimeout
+       |- HandshakeError -> NoCommonSecurity, AuthenticationRejected, TicketRefused, PeerClosed,
+                            HandshakeTimeout
 
 ``str(error)`` is always safe to log: no class puts a secret or a token in its text. ``code`` is a
 stable slug (metric label, log key, problem type). ``title`` is what anybody outside may read;
@@ -79,6 +80,7 @@ from consolekit.core.consoleerrors import (
     ServerInaccessible,
     ServerPoweredOff,
     ServerSuspended,
+    TicketRefused,
     UnknownServer,
 )
 from consolekit.core.rooterror import ConsoleKitError
@@ -136,6 +138,7 @@ __all__ = [
     "ServerPoweredOff",
     "ServerSuspended",
     "StoreUnavailable",
+    "TicketRefused",
     "TokenRefused",
     "UnknownServer",
     "UnsupportedConsole",

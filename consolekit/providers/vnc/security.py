@@ -13,9 +13,10 @@ import attrs
 from consolekit.core.errors import AuthenticationRejected, HandshakeError, PeerClosed
 from consolekit.core.handshake import SERVER, Script, Steps, read, send
 from consolekit.core.types import Secret
+from consolekit.providers.rfbviewer import NONE, printable
 from consolekit.providers.vnc.vncauth import CHALLENGE_SIZE, vnc_response
 
-NONE, VNC_AUTH, VENCRYPT = 1, 2, 19
+VNC_AUTH, VENCRYPT = 2, 19
 TLS_NONE, TLS_VNC, TLS_PLAIN = 257, 258, 259
 X509_NONE, X509_VNC, X509_PLAIN = 260, 261, 262
 
@@ -112,9 +113,3 @@ def read_result(policy: VncPolicy, *, minor: int) -> Script:
     reason = (yield from read_reason(policy)) if minor >= 8 else ""
     text = f"the server refused the login: {reason or 'it gives no reason'}"
     raise HandshakeError(text) if policy.password is None else AuthenticationRejected(text)
-
-
-def printable(data: bytes) -> str:
-    """Bytes of a server as a text for one line of a log."""
-    text = data.decode("utf-8", "replace")
-    return "".join(char if char.isprintable() else "?" for char in text).strip()

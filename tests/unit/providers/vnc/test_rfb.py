@@ -8,7 +8,7 @@ from transcripts import hears, says
 
 from consolekit.core.errors import AuthenticationRejected, HandshakeError, NoCommonSecurity
 from consolekit.core.handshake import CLIENT, SERVER, Handshake, Send, StartTls
-from consolekit.providers.vnc.rfb import log_in, vnc_script, welcome_viewer
+from consolekit.providers.vnc.rfb import log_in, vnc_script
 from consolekit.testing.handshakes import Arrives, check_refusal, whole
 
 
@@ -16,11 +16,6 @@ from consolekit.testing.handshakes import Arrives, check_refusal, whole
 def test_login_then_viewer(name: str) -> None:
     policy, events = t.LOGINS[name]
     whole(lambda: vnc_script(policy), [*events, *t.viewer()])
-
-
-@pytest.mark.parametrize("minor", [3, 7, 8])
-def test_viewers_of_every_version(minor: int) -> None:
-    whole(welcome_viewer, t.viewer(minor))
 
 
 @pytest.mark.parametrize(
@@ -58,13 +53,8 @@ def test_versions_of_the_server(banner: bytes, minor: int) -> None:
         b"\xff" * 12,
     ],
 )
-@pytest.mark.parametrize("side", ["server", "viewer"])
-def test_what_is_not_rfb_3(banner: bytes, side: str) -> None:
-    if side == "server":
-        check_refusal(lambda: log_in(t.NO_PASSWORD), [says(banner)], HandshakeError)
-    else:
-        events = [Send(CLIENT, t.RFB[8]), Arrives(CLIENT, banner)]
-        check_refusal(welcome_viewer, events, HandshakeError)
+def test_what_is_not_rfb_3(banner: bytes) -> None:
+    check_refusal(lambda: log_in(t.NO_PASSWORD), [says(banner)], HandshakeError)
 
 
 def test_the_error_says_what_it_found_in_one_printable_line() -> None:
@@ -144,14 +134,6 @@ def test_wrong_password(name: str) -> None:
     no_reason = name.endswith(("3.3", "3.7"))
     answer = struct.pack(">I", 1) if no_reason else t.refusal()
     check_refusal(lambda: vnc_script(policy), [*events[:-1], says(answer)], AuthenticationRejected)
-
-
-@pytest.mark.parametrize("chosen", [0, 2, 16, 19, 255])
-@pytest.mark.parametrize("minor", [7, 8])
-def test_a_viewer_gets_only_what_was_offered(chosen: int, minor: int) -> None:
-    events = [*t.viewer(minor)[:3], Arrives(CLIENT, bytes([chosen]))]
-    error = check_refusal(welcome_viewer, events, HandshakeError)
-    assert "was not offered" in str(error)
 
 
 @pytest.mark.parametrize("name", t.LOGINS)

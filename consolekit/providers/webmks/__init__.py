@@ -1,0 +1,1 @@
+"""Providers, WebMKS: VMware's own consoles. Import ``provider``; nothing is imported for you here."""
