@@ -106,6 +106,7 @@ class Handler(RequestHandler):
             self.set_header("Sec-WebSocket-Version", "13")
         if document["status"] in (429, 503):
             self.set_header("Retry-After", "5")
+        self.set_header("Cache-Control", "no-store")  # also where the thing itself may be kept
         self.set_header("Content-Type", CONTENT_TYPE)
         self.set_header("Content-Length", len(body))
         self.write(body)

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from consolekit.net.channels import Channel
 
 SECONDS = 1.0
+ENOUGH = 1024 * 1024  # who sends more than that past a refusal does not listen anyway
 _DROP_AT_ONCE = 16 * 1024
 
 
 class Linger:
-    """Says that no more comes, drops what the peer still sends for a moment, closes.
+    """Says that no more comes, drops what the peer still sends for a moment (and not for long), closes.
 
     Closing at once, with bytes unread, makes our system answer them with a reset, and a reset lets the peer's
     system forget what we said (RFC 9112, 9.6).
@@ -22,11 +23,12 @@ class Linger:
         on_closed: Called once, when it is closed.
     """
 
-    __slots__ = ("_channel", "_loop", "_on_closed", "_scratch", "_timer")
+    __slots__ = ("_channel", "_left", "_loop", "_on_closed", "_scratch", "_timer")
 
     def __init__(self, channel: Channel, on_closed: Callable[[], None]) -> None:
         self._channel, self._on_closed = channel, on_closed
         self._loop = asyncio.get_running_loop()
+        self._left = ENOUGH
         self._scratch = memoryview(bytearray(_DROP_AT_ONCE))
         self._timer = self._loop.call_later(SECONDS, self.close)
         self._loop.add_reader(channel.fileno(), self._drop)
@@ -43,7 +45,9 @@ class Linger:
 
     def _drop(self) -> None:
         try:
-            if self._channel.recv_into(self._scratch):
+            count = self._channel.recv_into(self._scratch)
+            self._left -= count
+            if count and self._left > 0:
                 return
         except BlockingIOError:
             return

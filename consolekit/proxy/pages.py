@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tornado.web import StaticFileHandler
+from tornado.web import HTTPError, StaticFileHandler
 
 from consolekit.http.handler import SAFE_HEADERS, Handler
 from consolekit.web import CONTENT_SECURITY_POLICY
@@ -16,6 +16,12 @@ class _Static(Handler, StaticFileHandler):
         super().set_default_headers()
         self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         self.set_header("Cache-Control", "no-cache")
+
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
+        """No file's name holds a NUL; the system's calls would say so with an exception."""
+        if "\0" in absolute_path:
+            raise HTTPError(404)
+        return super().validate_absolute_path(root, absolute_path)
 
     def set_extra_headers(self, path: str) -> None:
         """Module scripts need their type even where the system has no table of types."""

@@ -22,6 +22,7 @@ from consolekit.core.errors import (
     LimitReached,
     PeerError,
     ProviderError,
+    UnknownServer,
 )
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider
@@ -179,7 +180,10 @@ class Session:
 
     async def _reach(self) -> None:
         kit, timeouts = self._around.kit, self._around.timeouts
-        self._provider = kit.registry.get(self._grant.provider)
+        provider, key = kit.registry.get(self._grant.provider), self._grant.request.key
+        if key not in provider.keys:  # the name is another provider's now: the grant outlived its own
+            raise UnknownServer(f"provider {self._grant.provider!r} does not offer {key} (any more)")
+        self._provider = provider
         self._endpoint = await self._ask_provider(self._provider)
         self._shake = await reach(
             self._endpoint,
