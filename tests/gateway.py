@@ -21,7 +21,7 @@ from consolekit.auth.memory import MemoryTokenStore
 from consolekit.auth.stored import StoredTokens
 from consolekit.core.errors import UnknownServer
 from consolekit.core.provider import ConsoleProvider
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, SystemClock, Transport
+from consolekit.core.types import Clock, ConsoleKey, ConsoleRequest, Endpoint, SystemClock, Transport
 from consolekit.net.listener import Listener, ListenerSettings
 from consolekit.proxy.app import Proxy, ProxySettings
 from consolekit.proxy.relay import RelaySettings
@@ -134,8 +134,9 @@ def registry_of(provider: ConsoleProvider) -> ProviderRegistry:
 
 @asynccontextmanager
 async def running(
-    provider: ConsoleProvider,
+    provider: ConsoleProvider | ProviderRegistry,
     *,
+    clock: Clock | None = None,
     store: TokenStore | None = None,
     hooks: Hooks | None = None,
     limits: Limits | None = None,
@@ -148,8 +149,8 @@ async def running(
     client_tls: ssl.SSLContext | None = None,
     **proxy_options: object,
 ) -> AsyncIterator[Gateway]:
-    """Run a gateway in front of a provider."""
-    clock = SystemClock()
+    """Run a gateway in front of a provider, or of all that a registry holds."""
+    clock = clock or SystemClock()
     store = store or MemoryTokenStore(clock=clock)
     tokens = StoredTokens(store, clock=clock, grace_seconds=grace_seconds)
     listener = Listener("127.0.0.1", 0, tls=server_tls, settings=listener_settings)
@@ -157,7 +158,7 @@ async def running(
     own = f"127.0.0.1:{listener.port}"
     base = f"{'https' if server_tls else 'http'}://{own}"
     kit = ConsoleKit(
-        registry=registry_of(provider),
+        registry=provider if isinstance(provider, ProviderRegistry) else registry_of(provider),
         store=store,
         issuer=tokens,
         validators=[tokens],
