@@ -1,4 +1,4 @@
-"""Providers, vSphere: one shared session with each vCenter or ESXi host, for every provider of VMware consoles.
+"""Providers, vSphere: one shared session with each vCenter or ESXi host, for all VMware consoles.
 
 Knows the vSphere API; knows no console protocol, no browser and no HTTP of ours. Needs pyvmomi only when
 a session is made: ``pip install 'consolekit[vmware]'``.

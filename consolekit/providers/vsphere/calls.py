@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from consolekit.core.errors import HypervisorTimeout, HypervisorUnavailable
 from consolekit.core.types import Clock
@@ -80,7 +80,7 @@ class CallPool:
         self._clock = clock
         self._slots = asyncio.Semaphore(workers)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix=f"vsphere-{name}")
-        self._running: dict[asyncio.Future[object], Call] = {}
+        self._running: dict[asyncio.Future[Any], Call] = {}
         self._closed = False
 
     async def run(self, work: Callable[[Call], T], seconds: float) -> T:
@@ -113,7 +113,7 @@ class CallPool:
             if not future.done():
                 call.abandon()
 
-    def _ended(self, future: asyncio.Future[object]) -> None:
+    def _ended(self, future: asyncio.Future[Any]) -> None:
         """A thread is free: only now, not when its caller has given up."""
         del self._running[future]
         self._slots.release()

@@ -7,7 +7,6 @@ thread. One login is shared by everybody; a call that finds it lost waits for ex
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -198,15 +197,15 @@ class VSphere:
                 self._moids.forget(wanted)
         try:
             found = await self._find(wanted)
-            answer = await self._ask(ask, found, wanted)
+            self._moids.put(wanted, found)
+            return await self._ask(ask, found, wanted)
         except (MachineMissing, UnknownServer) as exc:
+            self._moids.forget(wanted)
             if moid is not None:
                 raise ServerGone(f"{moid} is gone") from None
             if isinstance(exc, UnknownServer):
                 raise
             raise UnknownServer("no machine has this id") from None
-        self._moids.put(wanted, found)
-        return answer
 
     async def _ask(self, ask: Callable[[Call, Api, str, str], T], moid: str, wanted: str) -> T:
         return await self._login.call(lambda call, api: ask(call, api, moid, wanted))
@@ -225,11 +224,8 @@ def _pyvmomi() -> Connect:
         ConfigError: it is not installed.
     """
     try:
-        soap = importlib.import_module("consolekit.providers.vsphere.soap")
+        from consolekit.providers.vsphere.soap import connect
     except ModuleNotFoundError as exc:
-        cure = "pip install 'consolekit[vmware]'"
-        raise ConfigError(
-            [Problem("", f"VMware consoles need {exc.name}, which is missing: {cure}")]
-        ) from None
-    connect: Connect = soap.connect
+        problem = f"VMware consoles need {exc.name}, which is missing: pip install 'consolekit[vmware]'"
+        raise ConfigError([Problem("", problem)]) from None
     return connect
