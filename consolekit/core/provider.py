@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from consolekit.core.errors import ConsoleNotImplemented
 from consolekit.core.handshake import Script
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint
 
@@ -75,6 +76,20 @@ class ConsoleProvider(ABC):
     def handshake(self, endpoint: Endpoint) -> Script | None:
         """The script to play before bytes are relayed. Default None: relay from the first byte."""
         return None
+
+    async def connect_info(self, request: ConsoleRequest) -> Mapping[str, object]:
+        """What a program of an integrator needs to connect by itself, where a hypervisor has such a way.
+
+        Its members are the hypervisor's own words; those that open something are ``Secret``. Default: there
+        is none.
+
+        Raises:
+            UnknownServer: the provider does not know the server; the next provider is asked.
+            ConsoleConflict: the server's state allows no console.
+            ConsoleUnavailable: it cannot be had now.
+            ConsoleNotImplemented: there is no such way.
+        """
+        raise ConsoleNotImplemented(f"console {request.key} is opened through its link only")
 
     async def close(self, endpoint: Endpoint) -> None:
         """The session on this endpoint has ended, in whatever way. Default: nothing to give back."""

@@ -263,6 +263,7 @@ class Action(enum.Enum):
 
     CREATE = "console.create"
     OFFERS = "console.offers"
+    CONNECT_INFO = "console.connect_info"
     REVOKE = "grant.revoke"
     LIST = "session.list"
     KILL = "session.kill"
@@ -276,11 +277,13 @@ class Caller:
         name: Name of the API key, or what an integrator calls its user.
         servers: Shell patterns of server ids that the caller may ask for.
         subjects: Shell patterns of subjects that the caller may ask for.
+        see_secrets: Whether it may see what opens something at a hypervisor itself.
     """
 
     name: str
     servers: tuple[str, ...] = ("*",)
     subjects: tuple[str, ...] = ("*",)
+    see_secrets: bool = False
 
 
 class Scope(enum.Enum):

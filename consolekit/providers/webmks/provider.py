@@ -1,0 +1,156 @@
+"""Providers, WebMKS: VMware's own consoles, from vCenter or from a single ESXi host.
+
+Asks vSphere for a fresh ticket whenever a browser connects; knows no socket and no HTTP.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+from consolekit.core.errors import ConsoleNotImplemented
+from consolekit.core.handshake import Script
+from consolekit.core.provider import ConsoleProvider
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, SystemClock
+from consolekit.providers.vsphere import CloneInfo, Machine, Ticket, VSphere, settings_from_config
+from consolekit.providers.webmks.authd import NONCE_SIZE, AuthdLogin, authd_script
+from consolekit.providers.webmks.classic import HTTPS_PORT, connect_info, version_of
+from consolekit.providers.webmks.settings import CONFIG_SCHEMA, TicketKind, rules_from_config
+from consolekit.providers.webmks.ticket import AuthdEndpoint, TicketRules, authd_endpoint, webmks_endpoint
+
+WEBMKS = ConsoleKey("mks", "webmks")
+_NO_RELAY = (
+    "this server's viewer is vCenter's own console page, which cannot be relayed; "
+    "ask for the console's connection information instead"
+)
+
+
+class Machines(Protocol):
+    """What is asked of vSphere; ``VSphere`` is it."""
+
+    @property
+    def api_version(self) -> str:
+        """The API version; empty before the first answer."""
+
+    async def machine(self, server_id: str) -> Machine:
+        """A machine's state now."""
+
+    async def ticket(self, server_id: str, kind: str) -> Ticket:
+        """A fresh ticket."""
+
+    async def clone_ticket(self, server_id: str) -> CloneInfo:
+        """A login for one use, with what belongs to it."""
+
+    async def aclose(self) -> None:
+        """Log out."""
+
+
+class WebMksProvider(ConsoleProvider):
+    """Consoles of the machines of one vCenter or ESXi host.
+
+    Args:
+        vsphere: Whom to ask; closed with the provider.
+        ticket: The way to the screen.
+        rules: Which hosts and certificates tickets may name.
+        console_port: Port of vCenter's console page before vSphere 6.0.
+    """
+
+    keys: ClassVar[tuple[ConsoleKey, ...]] = (WEBMKS,)
+    config_schema: ClassVar[Mapping[str, Any]] = CONFIG_SCHEMA
+
+    def __init__(
+        self,
+        vsphere: Machines,
+        *,
+        ticket: TicketKind = TicketKind.AUTO,
+        rules: TicketRules | None = None,
+        console_port: int = HTTPS_PORT,
+    ) -> None:
+        self._vsphere = vsphere
+        self._ticket = ticket
+        self._rules = rules or TicketRules()
+        self._console_port = console_port
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Build from the operator's table. Connects to nothing.
+
+        Raises:
+            ConfigError: values contradict each other or cannot be meant, or pyvmomi is not installed.
+        """
+        rules = rules_from_config(config)
+        settings = settings_from_config(config["vcenter"], "vcenter")
+        return cls(
+            VSphere(settings, clock=SystemClock(), name=settings.host),
+            ticket=TicketKind(config.get("ticket", TicketKind.AUTO.value)),
+            rules=rules,
+            console_port=config.get("console_port", HTTPS_PORT),
+        )
+
+    async def check(self, request: ConsoleRequest) -> None:
+        """Ask for the machine's state; takes no ticket.
+
+        Raises:
+            UnknownServer: there is no such machine.
+            ConsoleConflict: its state allows no console.
+            ConsoleUnavailable: it cannot be had now.
+            ConsoleNotImplemented: its console is vCenter's own page.
+        """
+        machine = await self._vsphere.machine(request.server_id)
+        machine.check_state()
+        if self._kind() is TicketKind.CLONE:
+            raise ConsoleNotImplemented(_NO_RELAY)
+
+    async def open(self, request: ConsoleRequest) -> Endpoint:
+        """Take a fresh ticket; one call, where the machine was asked for before.
+
+        Raises:
+            UnknownServer: the machine is gone.
+            ConsoleConflict: its state allows no console (any more).
+            ConsoleUnavailable: it cannot be had now, or the ticket is none.
+            ConsoleNotImplemented: its console is vCenter's own page.
+        """
+        if self._ticket is TicketKind.AUTO and not self._vsphere.api_version:
+            await self._vsphere.machine(request.server_id)  # the first answer tells the version
+        kind = self._kind()
+        if kind is TicketKind.CLONE:
+            raise ConsoleNotImplemented(_NO_RELAY)
+        ticket = await self._vsphere.ticket(request.server_id, kind.value)
+        if kind is TicketKind.MKS:
+            return authd_endpoint(ticket, self._rules)
+        return webmks_endpoint(ticket, self._rules)
+
+    def handshake(self, endpoint: Endpoint) -> Script | None:
+        """The conversation with port 902; a websocket of the host is relayed from its first byte."""
+        if not isinstance(endpoint, AuthdEndpoint):
+            return None
+        return authd_script(
+            AuthdLogin(
+                ticket=endpoint.secret or Secret(""),
+                cfg_file=endpoint.cfg_file,
+                nonce=secrets.token_bytes(NONCE_SIZE),
+                allow_sha1=endpoint.allow_sha1,
+            )
+        )
+
+    async def connect_info(self, request: ConsoleRequest) -> Mapping[str, object]:
+        """What opens vCenter's own console page, whichever way the gateway goes itself.
+
+        Raises:
+            UnknownServer: there is no such machine.
+            ConsoleConflict: its state allows no console.
+            ConsoleUnavailable: it cannot be had now, or a single ESXi host is asked, which has no such page.
+        """
+        info = await self._vsphere.clone_ticket(request.server_id)
+        return connect_info(info, self._vsphere.api_version, self._console_port)
+
+    async def aclose(self) -> None:
+        """Log out."""
+        await self._vsphere.aclose()
+
+    def _kind(self) -> TicketKind:
+        if self._ticket is not TicketKind.AUTO:
+            return self._ticket
+        before_6 = version_of(self._vsphere.api_version) < (6, 0)
+        return TicketKind.CLONE if before_6 else TicketKind.WEBMKS
