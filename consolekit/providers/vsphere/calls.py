@@ -88,30 +88,35 @@ class CallPool:
 
         Args:
             work: What to run; it asks its ``Call`` for the time that is left.
-            seconds: The longest it may take once a thread is free.
+            seconds: The longest it may take, waiting for a free thread included.
 
         Raises:
             HypervisorTimeout: it took longer.
             HypervisorUnavailable: the pool is closed.
         """
-        await self._slots.acquire()
-        if self._closed:
-            self._slots.release()
-            raise HypervisorUnavailable("this session is closed")
         call = Call(seconds, self._clock)
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work, call)
-        self._running[future] = call
-        future.add_done_callback(self._ended)
+        future: asyncio.Future[T] | None = None
         try:
             async with asyncio.timeout(seconds) as deadline:
+                await self._slots.acquire()
+                future = self._start(work, call)
                 return await asyncio.shield(future)
         except TimeoutError:
             if not deadline.expired():
                 raise
             raise HypervisorTimeout(f"no answer within {seconds:g} s") from None
         finally:
-            if not future.done():
+            if future is not None and not future.done():
                 call.abandon()
+
+    def _start(self, work: Callable[[Call], T], call: Call) -> asyncio.Future[T]:
+        if self._closed:
+            self._slots.release()
+            raise HypervisorUnavailable("this session is closed")
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work, call)
+        self._running[future] = call
+        future.add_done_callback(self._ended)
+        return future
 
     def _ended(self, future: asyncio.Future[Any]) -> None:
         """A thread is free: only now, not when its caller has given up."""
@@ -120,11 +125,15 @@ class CallPool:
         if not future.cancelled():
             future.exception()  # seen: a caller that gave up does not ask
 
+    def abandon(self) -> None:
+        """Abandon what runs."""
+        for call in self._running.values():
+            call.abandon()
+
     async def aclose(self) -> None:
         """Abandon what runs, wait for its threads, take no more."""
         self._closed = True
-        for call in self._running.values():
-            call.abandon()
+        self.abandon()
         if self._running:
             await asyncio.wait(list(self._running), timeout=1.0)
         self._threads.shutdown(wait=False)

@@ -116,6 +116,7 @@ class VSphere:
 
     async def aclose(self) -> None:
         """Log out and let go of every connection and thread; calls under way end with an error."""
+        self._pool.abandon()
         await self._login.aclose()
         await self._pool.aclose()
 

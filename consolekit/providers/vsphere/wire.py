@@ -130,6 +130,7 @@ class Wire:
             sock.settimeout(call.remaining())
         if response.length:  # read1 does not tell an early end (CPython issue 83611)
             raise HypervisorUnavailable(f"{self._host} broke off its answer")
+        response.close()  # read1 leaves that to us; until then the connection takes no other request
         return Answer(
             status=response.status,
             content_type=response.getheader("Content-Type", ""),
