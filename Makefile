@@ -67,25 +67,33 @@ clean:
 	@echo "==> Removing virtual environments, caches and what was built"
 	rm -rf .venv-run .venv-dev docs/_build build dist test-results consolekit/web/novnc node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
-	find consolekit tests docs examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find . -path './.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+# Made anew only if it cannot be used: another python3 on PATH must not be laid over the one in it.
+define make_venv
+$(1)/bin/python -m pip --version >/dev/null 2>&1 || { \
+  $(find_python); \
+  echo "==> Making $(1) with $$found (the first time only)"; \
+  "$$found" -m venv --clear $(1); \
+}
+endef
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 
 $(RUN)/.installed: $(SOURCES) $(REFETCH)
-	@$(find_python); \
-	echo "==> Making $(RUN) with $$found and installing consolekit into it (the first time only)"; \
-	"$$found" -m venv $(RUN)
-	@$(RUN)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(call make_venv,$(RUN))
+	@echo "==> Installing consolekit into $(RUN)"
+	@$(RUN)/bin/python $(PIP_INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.installed: $(SOURCES) $(REFETCH)
-	@$(find_python); \
-	echo "==> Making $(VENV) with $$found and installing consolekit into it (the first time only)"; \
-	"$$found" -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(call make_venv,$(VENV))
+	@echo "==> Installing consolekit into $(VENV)"
+	@$(VENV)/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable .
 	@touch $@
 
 # The dependency groups of pyproject.toml: test, lint, docs.
 $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.installed
 	@echo "==> Installing what '$*' needs into $(VENV)"
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group $*
+	@$(VENV)/bin/python $(PIP_INSTALL) --group $*
 	@touch $@
