@@ -247,6 +247,7 @@ class Session:
     async def _greet(self, viewer: ViewerStream, answer: bytes) -> None:
         """The 101, the viewer's part of the handshake; then the relay."""
         assert self._shake is not None  # noqa: S101 - open() came first
+        code = None
         try:
             async with asyncio.timeout(self._around.timeouts.handshake):
                 await send_all(viewer.channel, answer)
@@ -254,7 +255,7 @@ class Session:
         except asyncio.CancelledError:
             reason = self._end_reason or "internal"
         except ViewerClosed as exc:
-            reason = exc.reason
+            reason, code = exc.reason, exc.close_code
         except (PeerError, TimeoutError) as exc:
             _log.info("handshake with the viewer failed: %s", exc, extra=self._labels())
             reason = "handshake_failed"
@@ -266,7 +267,7 @@ class Session:
         else:
             self._begin_relay(viewer, rest)
             return
-        viewer.close(close_code(reason), describe(reason)[0])
+        viewer.close(close_code(reason) if code is None else code, describe(reason)[0])
         self._shake.channel.close()
         await self._finish(reason)
 

@@ -5,16 +5,15 @@ Knows websocket frames and channels; knows no handshake and no server.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 from consolekit.core.errors import PeerError
 from consolekit.net.channels import Channel, receive, send_all
+from consolekit.net.linger import Linger
 from consolekit.proxy import frames
 from consolekit.proxy.frames import Close, Decoder, FrameError
 
 _READ = 16 * 1024
-_GOODBYE_SECONDS = 1.0
 
 _SLUGS = {
     frames.UNSUPPORTED_DATA: "unsupported_data",
@@ -102,10 +101,9 @@ class ViewerStream:
         A code that may not be sent (1006) says nothing.
         """
         with contextlib.suppress(OSError):
-            if frames.may_be_sent(code):
+            if code == frames.NO_STATUS or frames.may_be_sent(code):
                 self.channel.send(memoryview(frames.close(code, reason)))
-            self.channel.shutdown_write()
-            _Goodbye(self.channel)
+            Linger(self.channel, _nothing)
             return
         self.channel.close()
 
@@ -119,29 +117,5 @@ class ViewerStream:
         self._payload += bytes(raw[:size])
 
 
-class _Goodbye:
-    """Reads and drops what a viewer still sends, so that its system does not drop our last words."""
-
-    __slots__ = ("_channel", "_loop", "_scratch", "_timer")
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._scratch = memoryview(bytearray(4096))
-        self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(_GOODBYE_SECONDS, self._close)
-        self._loop.add_reader(channel.fileno(), self._drop)
-
-    def _drop(self) -> None:
-        try:
-            if self._channel.recv_into(self._scratch):
-                return
-        except BlockingIOError:
-            return
-        except OSError:  # broken: as good as the end
-            pass
-        self._close()
-
-    def _close(self) -> None:
-        self._timer.cancel()
-        self._loop.remove_reader(self._channel.fileno())
-        self._channel.close()
+def _nothing() -> None:
+    return None
