@@ -1,5 +1,6 @@
 """Proxy: the codec of RFC 6455 in the server's role. Pure: knows no socket, no loop, no clock, no relay.
 
+``FrameHeaders`` reads and judges headers, ``Decoder`` makes payload of frames; ``tracker`` only follows them.
 The decoder never waits for a whole frame: it unmasks what has come where it lies and keeps of a frame
 no more than its unfinished header (13 bytes) or an unfinished control payload (124 bytes). So what a
 client announces costs nothing, and a message of any allowed size is passed on as it comes.
@@ -7,6 +8,7 @@ client announces costs nothing, and a message of any allowed size is passed on a
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Final
 
 import attrs
@@ -32,6 +34,7 @@ TOO_BIG: Final = 1009
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _FIN, _RSV, _MASKED, _CONTROL = 0x80, 0x70, 0x80, 0x08
 _MAX_CONTROL = 125
+_MAX_HEADER = 14
 _AT_ONCE = 64 * 1024  # unmasked in pieces that stay in the processor's cache
 
 
@@ -59,15 +62,15 @@ class Close:
     reason: str = ""
 
 
-class Decoder:
-    """Frames of a client in, payload out. One per connection, for its whole life.
+class FrameHeaders(ABC):
+    """Reads the headers of one direction and judges them. What is done with payload is a subclass's.
 
     Args:
         max_message: The most bytes of one message, fragments added up; at least 125.
+        masked: Whether these are a client's frames, all of which are masked, or a server's, none of which
+            is (RFC 6455, 5.1).
 
     Attributes:
-        pong: Payload of the newest ping that is not answered yet, else None. RFC 6455, 5.5.3 lets one
-            pong answer for all pings before it, so a flood of pings owes one pong.
         outcome: How the stream of frames ended: the ``Close`` that came or the ``FrameError`` to fail
             with; None while it goes on. What comes after the end is ignored.
     """
@@ -78,15 +81,17 @@ class Decoder:
         "_head",
         "_left",
         "_mask",
+        "_mask_bit",
+        "_mask_size",
         "_max_message",
         "_message",
         "_opcode",
         "outcome",
-        "pong",
     )
 
-    def __init__(self, max_message: int = MAX_MESSAGE) -> None:
+    def __init__(self, max_message: int, *, masked: bool) -> None:
         self._max_message = max_message
+        self._mask_bit, self._mask_size = (_MASKED, 4) if masked else (0, 0)
         self._head = b""  # an unfinished header
         self._control = b""  # an unfinished control payload
         self._mask = b""
@@ -94,8 +99,104 @@ class Decoder:
         self._left = 0  # payload bytes of the present frame still to come
         self._message = 0  # payload bytes of the present message, announced so far
         self._fragmented = False
-        self.pong: bytes | None = None
         self.outcome: Close | FrameError | None = None
+
+    def _read_header(self, view: memoryview, at: int, size: int) -> int:
+        """Read a header, or the part of one that is there; returns where to go on."""
+        had = len(self._head)
+        head = self._head + bytes(view[at : min(at + _MAX_HEADER - had, size)])
+        needs = self._check_start(head[0], head[1]) if len(head) >= 2 else _MAX_HEADER
+        if self.outcome is None and len(head) >= needs - self._mask_size > 2:
+            self._check_length(head[0], int.from_bytes(head[2 : needs - self._mask_size], "big"), needs)
+        if self.outcome is not None:
+            return size
+        if len(head) < needs:
+            self._head = head
+            return size
+        self._head = b""
+        self._begin(head, needs)
+        return at + needs - had
+
+    def _check_start(self, first: int, second: int) -> int:
+        """Judge the first two bytes (RFC 6455, 5.2 to 5.5); returns the size of the whole header."""
+        opcode, length = first & 0x0F, second & 0x7F
+        if second & _MASKED != self._mask_bit:
+            self._fail("a frame is masked" if second & _MASKED else "a frame is not masked")
+        elif first & _RSV:
+            self._fail("a reserved bit is set and no extension was agreed on")
+        elif _BINARY < opcode < _CLOSE or opcode > _PONG:
+            self._fail(f"opcode {opcode:#x} is reserved")
+        elif opcode & _CONTROL:
+            if not first & _FIN:
+                self._fail("a control frame is fragmented")
+            elif length > _MAX_CONTROL:
+                self._fail("a control frame is longer than 125 bytes")
+        elif opcode == _CONTINUATION:
+            if not self._fragmented:
+                self._fail("a continuation frame continues nothing")
+        elif self._fragmented:
+            self._fail("a new message begins inside a fragmented one")
+        elif opcode == _TEXT:
+            # 1003 also covers text that is not UTF-8 (else 1007): no text is taken at all
+            self._fail("a text message where binary was agreed on", UNSUPPORTED_DATA)
+        if length < 126:
+            self._check_size(opcode, length)
+        return self._mask_size + (2 if length < 126 else 4 if length == 126 else 10)
+
+    def _check_length(self, first: int, length: int, header: int) -> None:
+        """Judge an extended length as soon as it is whole, before its mask has come."""
+        if length >> 63:
+            self._fail("the top bit of a 64-bit length is set")
+        elif length < (126 if header == self._mask_size + 4 else 65536):
+            self._fail("a length is not written in the shortest form")
+        else:
+            self._check_size(first & 0x0F, length)
+
+    def _check_size(self, opcode: int, length: int) -> None:
+        so_far = self._message if opcode == _CONTINUATION else 0
+        if not opcode & _CONTROL and so_far + length > self._max_message:
+            self._fail(f"a message is larger than {self._max_message} bytes", TOO_BIG)
+
+    def _begin(self, head: bytes, header: int) -> None:
+        """Begin the frame of a whole and accepted header."""
+        first, length = head[0], head[1] & 0x7F
+        if header > self._mask_size + 2:
+            length = int.from_bytes(head[2 : header - self._mask_size], "big")
+        self._mask = head[header - self._mask_size : header]
+        self._opcode = opcode = first & 0x0F
+        self._left = length
+        if opcode & _CONTROL:
+            if not length:
+                self._end_control()
+            return
+        self._message = length + (self._message if opcode == _CONTINUATION else 0)
+        self._fragmented = not first & _FIN
+
+    @abstractmethod
+    def _end_control(self) -> None:
+        """A control frame is whole; its payload, if it was kept, is in ``_control``."""
+
+    def _fail(self, why: str, code: int = PROTOCOL_ERROR) -> None:
+        if self.outcome is None:
+            self.outcome = FrameError(code, why)
+
+
+class Decoder(FrameHeaders):
+    """Frames of a client in, payload out. One per connection, for its whole life.
+
+    Args:
+        max_message: The most bytes of one message, fragments added up; at least 125.
+
+    Attributes:
+        pong: Payload of the newest ping that is not answered yet, else None. RFC 6455, 5.5.3 lets one
+            pong answer for all pings before it, so a flood of pings owes one pong.
+    """
+
+    __slots__ = ("pong",)
+
+    def __init__(self, max_message: int = MAX_MESSAGE) -> None:
+        super().__init__(max_message, masked=True)
+        self.pong: bytes | None = None
 
     def feed(self, view: memoryview, size: int) -> int:
         """Take the first ``size`` bytes of ``view``; leave their payload at its front, unmasked.
@@ -140,92 +241,15 @@ class Decoder:
                 out += count
         return out
 
-    def _read_header(self, view: memoryview, at: int, size: int) -> int:
-        """Read a header, or the part of one that is there; returns where to go on."""
-        had = len(self._head)
-        head = self._head + bytes(view[at : min(at + 14 - had, size)])
-        needs = 2
-        if len(head) >= 2:
-            needs = self._check_start(head[0], head[1])
-        if self.outcome is None and len(head) >= needs - 4 > 2:
-            self._check_length(head[0], int.from_bytes(head[2 : needs - 4], "big"), needs)
-        if self.outcome is not None:
-            return size
-        if len(head) < needs or needs == 2:
-            self._head = head
-            return size
-        self._head = b""
-        self._begin(head, needs)
-        return at + needs - had
-
-    def _check_start(self, first: int, second: int) -> int:
-        """Judge the first two bytes (RFC 6455, 5.2 to 5.5); returns the size of the whole header."""
-        opcode, length = first & 0x0F, second & 0x7F
-        if not second & _MASKED:
-            self._fail("a frame is not masked")
-        elif first & _RSV:
-            self._fail("a reserved bit is set and no extension was agreed on")
-        elif _BINARY < opcode < _CLOSE or opcode > _PONG:
-            self._fail(f"opcode {opcode:#x} is reserved")
-        elif opcode & _CONTROL:
-            if not first & _FIN:
-                self._fail("a control frame is fragmented")
-            elif length > _MAX_CONTROL:
-                self._fail("a control frame is longer than 125 bytes")
-        elif opcode == _CONTINUATION:
-            if not self._fragmented:
-                self._fail("a continuation frame continues nothing")
-        elif self._fragmented:
-            self._fail("a new message begins inside a fragmented one")
-        elif opcode == _TEXT:
-            # 1003 also covers text that is not UTF-8 (else 1007): no text is taken at all
-            self._fail("a text message where binary was agreed on", UNSUPPORTED_DATA)
-        if length < 126:
-            self._check_size(opcode, length)
-        return 6 if length < 126 else 8 if length == 126 else 14
-
-    def _check_length(self, first: int, length: int, header: int) -> None:
-        """Judge an extended length as soon as it is whole, before its mask has come."""
-        if length >> 63:
-            self._fail("the top bit of a 64-bit length is set")
-        elif length < (126 if header == 8 else 65536):
-            self._fail("a length is not written in the shortest form")
-        else:
-            self._check_size(first & 0x0F, length)
-
-    def _check_size(self, opcode: int, length: int) -> None:
-        so_far = self._message if opcode == _CONTINUATION else 0
-        if not opcode & _CONTROL and so_far + length > self._max_message:
-            self._fail(f"a message is larger than {self._max_message} bytes", TOO_BIG)
-
-    def _begin(self, head: bytes, header: int) -> None:
-        """Begin the frame of a whole and accepted header."""
-        first, length = head[0], head[1] & 0x7F
-        if header > 6:
-            length = int.from_bytes(head[2 : header - 4], "big")
-        self._mask = head[header - 4 : header]
-        self._opcode = opcode = first & 0x0F
-        self._left = length
-        if opcode & _CONTROL:
-            if not length:
-                self._end_control()
-            return
-        self._message = length + (self._message if opcode == _CONTINUATION else 0)
-        self._fragmented = not first & _FIN
-
     def _end_control(self) -> None:
         payload, self._control = self._control, b""
         if self._opcode == _PING:
             self.pong = payload
         elif self._opcode == _CLOSE:
-            self.outcome = _read_close(payload)
-
-    def _fail(self, why: str, code: int = PROTOCOL_ERROR) -> None:
-        if self.outcome is None:
-            self.outcome = FrameError(code, why)
+            self.outcome = read_close(payload)
 
 
-def _read_close(payload: bytes) -> Close | FrameError:
+def read_close(payload: bytes) -> Close | FrameError:
     """Judge the payload of a close frame (RFC 6455, 5.5.1 and 7.4)."""
     if not payload:
         return Close(NO_STATUS)
@@ -279,6 +303,21 @@ def close(code: int, reason: str = "") -> bytes:
         raise ValueError(f"{code} may not be sent in a close frame")
     text = reason.encode()[: _MAX_CONTROL - 2].decode(errors="ignore").encode()
     return _control_frame(_CLOSE, code.to_bytes(2, "big") + text)
+
+
+def masked(frame: bytes, key: bytes) -> bytes:
+    """A control frame of ours in a client's form (RFC 6455, 5.3).
+
+    Args:
+        frame: As ``ping``, ``pong`` and ``close`` make it.
+        key: Four bytes that nobody can foresee.
+    """
+    return bytes((frame[0], frame[1] | _MASKED)) + key + unmask(key, frame[2:])
+
+
+def unmask(key: bytes, data: bytes) -> bytes:
+    """Take a mask off, or put it on: the same thing."""
+    return _mask(key, data)
 
 
 def _control_frame(opcode: int, payload: bytes) -> bytes:

@@ -6,7 +6,8 @@ import wire
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consolekit.proxy.frames import Decoder, FrameError
+from consolekit.proxy.frames import Close, Decoder, FrameError
+from consolekit.proxy.tracker import Tracker
 
 MASKS = st.binary(min_size=4, max_size=4)
 SIZES = st.one_of(st.integers(0, 300), st.sampled_from([125, 126, 65535, 65536, 70000]))
@@ -68,3 +69,43 @@ def test_garbage_ends_the_same_way_however_it_is_cut(start, garbage, sizes):
         assert (one.outcome.close_code, one.outcome.why) == (other.outcome.close_code, other.outcome.why)
     else:
         assert one.outcome == other.outcome
+
+
+def follow_in_chunks(data: bytes, sizes: list[int], *, masked: bool) -> tuple[bytes, Tracker]:
+    tracker, passed, at, turn = Tracker(masked=masked), b"", 0, 0
+    while at < len(data):
+        step = sizes[turn % len(sizes)]
+        passed += bytes(tracker.feed(memoryview(data[at : at + step])))
+        at, turn = at + step, turn + 1
+    return passed, tracker
+
+
+@given(st.lists(messages(), max_size=4), CHUNKS)
+def test_a_tracker_passes_a_clients_messages_as_they_are(parts, sizes):
+    data = b"".join(data for data, _, _ in parts)
+    passed, tracker = follow_in_chunks(data + wire.close(1000), sizes, masked=True)
+    assert passed == data
+    assert tracker.payload == sum(len(payload) for _, payload, _ in parts)
+    assert tracker.outcome == Close(1000)
+
+
+@given(st.lists(st.binary(max_size=16).map(lambda part: part * 9000), max_size=4), CHUNKS)
+def test_a_tracker_passes_a_servers_messages_as_they_are(payloads, sizes):
+    data = b"".join(wire.frame(payload, mask=b"") for payload in payloads)
+    passed, tracker = follow_in_chunks(data, sizes, masked=False)
+    assert passed == data
+    assert tracker.between
+    assert tracker.outcome is None
+
+
+@given(BEGINNINGS, st.binary(max_size=40), CHUNKS)
+def test_a_tracker_and_the_decoder_judge_alike(start, garbage, sizes):
+    data = start + garbage
+    _, decoder = feed_in_chunks(data, [len(data) or 1])
+    whole, one = follow_in_chunks(data, [len(data) or 1], masked=True)
+    cut, other = follow_in_chunks(data, sizes, masked=True)
+    assert (whole, one.payload, one.between) == (cut, other.payload, other.between)
+    assert data.startswith(whole)
+    for tracker in (one, other):
+        assert type(tracker.outcome) is type(decoder.outcome)
+        assert str(tracker.outcome) == str(decoder.outcome)

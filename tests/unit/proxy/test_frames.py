@@ -251,3 +251,9 @@ def test_a_long_reason_is_cut_between_characters():
 def test_codes_that_may_not_be_sent(code):
     with pytest.raises(ValueError, match="may not be sent"):
         frames.close(code)
+
+
+@pytest.mark.parametrize("made", [frames.ping(b"hi"), frames.pong(b""), frames.close(1001, "bye")])
+def test_our_control_frames_in_a_clients_form(made):
+    assert frames.masked(made, wire.MASK) == wire.frame(made[2:], made[0] & 15)
+    assert frames.unmask(b"abcd", frames.unmask(b"abcd", b"some text")) == b"some text"
