@@ -267,7 +267,9 @@ EXCHANGES: list[tuple[str, str, bytes | None, dict[str, str | None], int]] = [
 
 
 @pytest.mark.parametrize(
-    ("method", "target", "body", "headers", "status"), EXCHANGES, ids=lambda value: str(value)[:40]
+    ("method", "target", "body", "headers", "status"),
+    EXCHANGES,
+    ids=[f"{number}-{method}-{status}" for number, (method, _, _, _, status) in enumerate(EXCHANGES)],
 )
 async def test_every_answer_is_as_described(
     app: Application,

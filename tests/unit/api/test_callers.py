@@ -31,8 +31,12 @@ class TestKeys:
         "sha256", ["", "a" * 63, "a" * 65, "A" * 64, "g" * 64, "a" * 64 + "\n", TEXT, None]
     )
     def test_an_entry_holds_a_hash_and_nothing_else(self, sha256: str) -> None:
-        with pytest.raises(ValueError, match="64 lower-case hex") as caught:
+        with pytest.raises(ValueError, match="64 lower-case hex"):
             KeyEntry(sha256=sha256)
+
+    def test_a_key_in_the_place_of_its_hash_is_not_told(self) -> None:
+        with pytest.raises(ValueError, match="64 lower-case hex") as caught:
+            KeyEntry(sha256=TEXT)
         assert TEXT not in str(caught.value)
 
     def test_patterns_are_everything_by_default_and_tuples_always(self) -> None:
