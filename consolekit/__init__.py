@@ -24,6 +24,7 @@ from consolekit.core.types import (
     Scope,
     Secret,
     SessionInfo,
+    Target,
     TlsPolicy,
     Transport,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Script",
     "Secret",
     "SessionInfo",
+    "Target",
     "TlsPolicy",
     "TokenIssuer",
     "TokenStore",

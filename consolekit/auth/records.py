@@ -11,8 +11,11 @@ from typing import Any
 
 import attrs
 import cattrs
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Grant, SessionInfo
+
+_OMIT = override(omit=True)
 
 
 class RecordError(ValueError):
@@ -24,6 +27,12 @@ def _converter(*, strict: bool) -> cattrs.Converter:
     converter.register_unstructure_hook(ConsoleKey, str)
     converter.register_structure_hook(ConsoleKey, lambda text, _: ConsoleKey.parse(text))
     converter.register_unstructure_hook(ConsoleRequest, _plain_request)
+    # A target may hold a secret, and secrets lie in no store: see grant_text.
+    converter.register_unstructure_hook(Grant, make_dict_unstructure_fn(Grant, converter, target=_OMIT))
+    converter.register_structure_hook(
+        Grant,
+        make_dict_structure_fn(Grant, converter, target=_OMIT, _cattrs_forbid_extra_keys=strict),
+    )
     return converter
 
 
@@ -46,7 +55,10 @@ def grant_text(grant: Grant) -> str:
 
     Raises:
         TypeError: its ``params`` hold what JSON does not know, such as a Secret.
+        ValueError: it has a target: such a grant belongs to whoever named it.
     """
+    if grant.target is not None:
+        raise ValueError("a grant with a target is not stored")
     return _text(_GRANTS.unstructure(grant))
 
 

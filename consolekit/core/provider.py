@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from consolekit.core.errors import ConsoleNotImplemented
 from consolekit.core.handshake import Script
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Target
 
 API_VERSION = 1
 """The contract this package speaks; a provider with another ``api_version`` is not loaded."""
@@ -72,6 +72,20 @@ class ConsoleProvider(ABC):
             ConsoleConflict: its state allows no console.
             ConsoleUnavailable: it cannot be had now.
         """
+
+    async def adopt(self, request: ConsoleRequest, target: Target) -> Endpoint:
+        """Make an endpoint of a place that somebody else has named; in ``open``'s stead. Default: refuse.
+
+        Args:
+            request: As for ``open``.
+            target: What the grant's validator has found, for example in Nova. It comes from a trusted
+                service, and is still outside data: check it before it is used.
+
+        Raises:
+            ConsoleNotImplemented: this provider knows its servers itself.
+            ConsoleUnavailable: the target cannot be one of this provider's consoles.
+        """
+        raise ConsoleNotImplemented("this provider takes no consoles that others have named")
 
     def handshake(self, endpoint: Endpoint) -> Script | None:
         """The script to play before bytes are relayed. Default None: relay from the first byte."""

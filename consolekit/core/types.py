@@ -205,8 +205,23 @@ class Endpoint:
 
 
 @attrs.frozen(kw_only=True)
+class Target:
+    """A console's place as somebody else has named it, such as Nova; a provider makes an endpoint of it.
+
+    Attributes:
+        host: Name or address of the hypervisor.
+        port: TCP port.
+        access: What the hypervisor wants to be told, in its own words: a path, a ticket; may be secret.
+    """
+
+    host: str
+    port: int
+    access: Secret | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Grant:
-    """What a token stands for. Carries no endpoint and no secret: the provider opens at connect.
+    """What a token stands for. Usually without a target: the provider opens a fresh console at connect.
 
     Attributes:
         id: Public name of the grant; opens nothing by itself.
@@ -215,6 +230,7 @@ class Grant:
         issued_at: Epoch seconds.
         expires_at: Epoch seconds; the token is dead *at* this instant, alive before it.
         session_seconds: The longest that a session of this grant may live.
+        target: Set where the validator's own source has named the place; such a grant is never stored.
     """
 
     id: str
@@ -223,6 +239,7 @@ class Grant:
     issued_at: float
     expires_at: float
     session_seconds: float
+    target: Target | None = None
 
 
 @attrs.frozen(kw_only=True)

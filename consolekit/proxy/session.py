@@ -196,6 +196,8 @@ class Session:
         name, seconds = self._grant.provider, self._around.kit.settings.check_seconds
         try:
             async with asyncio.timeout(seconds):
+                if self._grant.target is not None:
+                    return await provider.adopt(self._grant.request, self._grant.target)
                 return await provider.open(self._grant.request)
         except ConsoleKitError:
             raise

@@ -1,9 +1,10 @@
 import json
 
+import attrs
 import pytest
 
 from consolekit.auth.records import RecordError, grant_text, read_grant, read_session, session_text
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Grant, Secret
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Grant, Secret, Target
 from consolekit.testing import ManualClock, example_grant, example_session
 
 CLOCK = ManualClock()
@@ -83,3 +84,9 @@ def test_a_secret_cannot_be_written():
     with pytest.raises(TypeError) as caught:
         grant_text(grant)
     assert "canary" not in str(caught.value)
+
+
+def test_a_grant_with_a_target_is_never_written():
+    grant = attrs.evolve(GRANT, target=Target(host="esx", port=902, access=Secret("ticket")))
+    with pytest.raises(ValueError, match="not stored"):
+        grant_text(grant)
