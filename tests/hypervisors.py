@@ -97,9 +97,14 @@ class Running:
 
 @attrs.define
 class Qemu(Running):
-    """A running QEMU with its QMP connection."""
+    """A running QEMU with its QMP connection.
+
+    Attributes:
+        websocket_port: Where the same screen speaks websocket, at the path ``/``; 0 without.
+    """
 
     _qmp: Qmp
+    websocket_port: int = 0
 
     def qmp(self, command: str, **arguments: Any) -> Any:
         """Call a QMP command; gives what it returns.
@@ -152,6 +157,7 @@ def qemu(
     anonymous_tls: bool = False,
     unix: bool = False,
     screen: bool = False,
+    websocket: bool = False,
 ) -> Iterator[Qemu]:
     """Run QEMU (no kvm) with a VNC server on a free port of 127.0.0.1, or on a unix socket.
 
@@ -163,6 +169,7 @@ def qemu(
         unix: Listen on a unix socket instead.
         screen: A machine whose BIOS shows text in 720x400 after half a second and waits 20 s for ESC,
             which opens the boot menu. Without it there is no machine, only a 640x480 picture.
+        websocket: Listen for websockets too.
     """
     program = require("qemu-system-x86_64", "qemu-system-x86")
     with ExitStack() as stack:
@@ -176,6 +183,8 @@ def qemu(
         if certs is not None or anonymous_tls:
             command += ["-object", _credentials(certs)]
             vnc.append("tls-creds=tls")
+        if websocket:
+            vnc.append("websocket=127.0.0.1:0")
         command += ["-vnc", ",".join(vnc), *options]
         listener = stack.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(f"{directory}/qmp.sock")
@@ -186,9 +195,9 @@ def qemu(
         qmp = Qmp(connection)
         stack.callback(qmp.close)
         (server,) = qmp.call("query-vnc-servers")
-        where = server["server"][0]
-        address = f"unix:{directory}/vnc.sock" if unix else f"127.0.0.1:{where['service']}"
-        yield Qemu(address, process, qmp)
+        ports = {where["websocket"]: where["service"] for where in server["server"]}
+        address = f"unix:{directory}/vnc.sock" if unix else f"127.0.0.1:{ports[False]}"
+        yield Qemu(address, process, qmp, int(ports.get(True, 0)))
 
 
 def _machine(screen: bool) -> list[str]:
