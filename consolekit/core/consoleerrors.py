@@ -197,6 +197,13 @@ class ConnectFailed(PeerError):
     title = "The console's server cannot be reached."
 
 
+class EndpointRefused(PeerError):
+    """Nothing is sent there: its addresses are outside the allowed networks, or it cannot be asked for."""
+
+    code = "endpoint_refused"
+    title = "The console's server is at an address that is not allowed here."
+
+
 class ConnectTimeout(PeerError):
     """No answer to the connection attempt within the deadline."""
 
@@ -237,6 +244,13 @@ class AuthenticationRejected(HandshakeError):
 
     code = "authentication_rejected"
     title = "The console's server refused the gateway's password."
+
+
+class UpstreamRefused(HandshakeError):
+    """The server answered the websocket's opening handshake with another HTTP status than 101."""
+
+    code = "upstream_refused"
+    title = "The console's server refused the connection."
 
 
 class TicketRefused(HandshakeError):

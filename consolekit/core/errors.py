@@ -32,10 +32,10 @@
     |  |  |- HypervisorProtocol, HypervisorFault
     |  |- ConsoleNotImplemented
     |- PeerError                   while talking to the console's server (or its viewer)
-       |- ConnectFailed, ConnectTimeout
+       |- ConnectFailed, ConnectTimeout, EndpointRefused
        |- CertificateRefused, HostnameMismatch
-       |- HandshakeError -> NoCommonSecurity, AuthenticationRejected, TicketRefused, PeerClosed,
-                            HandshakeTimeout
+       |- HandshakeError -> NoCommonSecurity, AuthenticationRejected, TicketRefused, UpstreamRefused,
+                            PeerClosed, HandshakeTimeout
 
 ``str(error)`` is always safe to log: no class puts a secret or a token in its text. ``code`` is a
 stable slug (metric label, log key, problem type). ``title`` is what anybody outside may read;
@@ -59,6 +59,7 @@ from consolekit.core.consoleerrors import (
     ConsoleNotImplemented,
     ConsoleNotSupported,
     ConsoleUnavailable,
+    EndpointRefused,
     HandshakeError,
     HandshakeTimeout,
     HostInMaintenance,
@@ -82,6 +83,7 @@ from consolekit.core.consoleerrors import (
     ServerSuspended,
     TicketRefused,
     UnknownServer,
+    UpstreamRefused,
 )
 from consolekit.core.rooterror import ConsoleKitError
 
@@ -103,6 +105,7 @@ __all__ = [
     "ConsoleUnavailable",
     "Draining",
     "DuplicatePlugin",
+    "EndpointRefused",
     "HandshakeError",
     "HandshakeTimeout",
     "HostInMaintenance",
@@ -143,6 +146,7 @@ __all__ = [
     "UnknownServer",
     "UnsupportedConsole",
     "UpgradeRequired",
+    "UpstreamRefused",
     "every_error",
 ]
 
