@@ -10,6 +10,7 @@ import functools
 import hashlib
 import hmac
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from consolekit.core.errors import CertificateRefused
@@ -37,11 +38,24 @@ def check_pin(policy: TlsPolicy, certificate: bytes | None) -> None:
     Raises:
         CertificateRefused: it is another one, or there is none.
     """
-    if not policy.pin_sha256:
+    pin, digest = _pin(policy)
+    if not pin:
         return
-    expected = policy.pin_sha256.replace(":", "").lower()
-    if not certificate or not hmac.compare_digest(hashlib.sha256(certificate).hexdigest(), expected):
+    expected = pin.replace(":", "").lower().encode()
+    if not certificate or not hmac.compare_digest(digest(certificate).hexdigest().encode(), expected):
         raise CertificateRefused("the server's certificate is not the pinned one")
+
+
+def _pin(policy: TlsPolicy) -> tuple[str | None, Callable[[bytes], hashlib._Hash]]:
+    """The pin that counts, and its digest: SHA-1 only where there is nothing better."""
+    if policy.pin_sha256:
+        return policy.pin_sha256, hashlib.sha256
+    return policy.pin_sha1, _sha1
+
+
+def _sha1(certificate: bytes) -> hashlib._Hash:
+    # to forge a pinned certificate takes a second preimage; what is broken of SHA-1 are collisions
+    return hashlib.sha1(certificate, usedforsecurity=False)
 
 
 def _files(policy: TlsPolicy) -> list[Path]:
@@ -57,7 +71,7 @@ def _verified(policy: TlsPolicy, stamp: tuple[int, ...]) -> ssl.SSLContext:
     context = ssl.create_default_context(
         cafile=str(policy.ca_file) if policy.ca_file else None, cadata=policy.ca_data
     )
-    if policy.pin_sha256:
+    if _pin(policy)[0]:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # the pin decides, in check_pin, before a byte is sent
     if policy.client_cert:

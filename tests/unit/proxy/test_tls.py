@@ -69,6 +69,31 @@ def test_a_pin_refuses_any_other_certificate(certificate):
         check_pin(TlsPolicy(pin_sha256=pin), certificate)
 
 
+@pytest.mark.parametrize("kind", ["sha1", "sha256"])
+def test_a_pin_of_either_kind_decides_instead_of_chain_and_name(kind):
+    digest = hashlib.new(kind, b"c").hexdigest()
+    policy = TlsPolicy(**{f"pin_{kind}": ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))})
+    assert context_for(policy).verify_mode is ssl.CERT_NONE
+    check_pin(policy, b"c")
+    with pytest.raises(CertificateRefused, match="pinned"):
+        check_pin(policy, b"another")
+
+
+def test_sha1_counts_only_where_there_is_no_sha256():
+    right, wrong = hashlib.sha1(b"c").hexdigest(), hashlib.sha256(b"another").hexdigest()
+    with pytest.raises(CertificateRefused):
+        check_pin(TlsPolicy(pin_sha1=right, pin_sha256=wrong), b"c")
+    with pytest.raises(CertificateRefused):
+        check_pin(TlsPolicy(pin_sha256=right), b"c")
+
+
+@pytest.mark.parametrize("pin", ["::", "é" * 40, "0" * 39, "no digest"])
+@pytest.mark.parametrize("kind", ["sha1", "sha256"])
+def test_what_is_no_pin_fits_no_certificate(kind, pin):
+    with pytest.raises(CertificateRefused):
+        check_pin(TlsPolicy(**{f"pin_{kind}": pin}), b"c")
+
+
 def test_a_pin_of_one_flipped_bit_refuses():
     digest = hashlib.sha256(b"c").hexdigest()
     flipped = f"{int(digest, 16) ^ 1:064x}"
