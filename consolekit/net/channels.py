@@ -82,10 +82,7 @@ class Channel(Protocol):
         """Bytes that the system has taken and the peer's system has not acknowledged."""
 
     def silence(self) -> float:
-        """Seconds for which the peer's system has left sent bytes unanswered.
-
-        0.0 where all is acknowledged, where only the peer's window is closed, or where it cannot be told.
-        """
+        """Seconds for which the peer's system has left us without any answer, while one is due."""
 
 
 class SocketChannel(SystemSocket):

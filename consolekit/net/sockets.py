@@ -59,16 +59,20 @@ class SystemSocket:
         return int.from_bytes(answer, "little")
 
     def silence(self) -> float:
-        """Seconds for which the peer's system has left sent bytes unanswered.
+        """Seconds for which the peer's system has left us without any answer, while one is due.
 
-        0.0 where all is acknowledged, where only the peer's window is closed, or where it cannot be told.
+        0.0 where all is acknowledged, or where it cannot be told. While nothing can be sent (the peer's
+        window is closed, or our own link is down) only half of the seconds count: a closed window is
+        probed, and answered, at growing intervals of up to half of the whole time.
         """
         try:
             info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
         except OSError:  # no TCP (a unix socket), whose peer cannot fall silent
             return 0.0
         in_flight, since_answer = _TCP_INFO.unpack(info)
-        return since_answer / 1000 if in_flight else 0.0
+        if in_flight:
+            return float(since_answer / 1000)
+        return since_answer / 2000 if self.unacknowledged() else 0.0
 
 
 def _tune(sock: socket.socket) -> None:

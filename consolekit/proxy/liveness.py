@@ -50,13 +50,13 @@ class Liveness:
     """
 
     __slots__ = (
+        "_acked",
         "_asked_at",
         "_client",
         "_deadlines",
         "_heard_at",
         "_seen",
         "_server",
-        "_unacknowledged",
         "heard",
         "last_input",
     )
@@ -65,12 +65,17 @@ class Liveness:
         self._client, self._server, self._deadlines = client, server, deadlines
         self._heard_at = self.last_input = now
         self._asked_at: float | None = None
-        self._unacknowledged = 0
+        self._acked = 0
         self._seen = 0
         self.heard = False
 
-    def tick(self, now: float, bytes_in: int) -> str:
+    def tick(self, now: float, bytes_in: int, bytes_out: int) -> str:
         """Judge.
+
+        Args:
+            now: Monotonic time.
+            bytes_in: Payload bytes of the viewer so far.
+            bytes_out: Bytes sent to the viewer so far.
 
         Returns:
             ``""`` when all is well, ``PING`` when the viewer is to be asked, else the slug of an end.
@@ -88,9 +93,9 @@ class Liveness:
             return "viewer_gone"
         if self._server.channel.silence() >= limits.ping_seconds + limits.pong_seconds:
             return "server_reset"
-        return self._judge_viewer(now)
+        return self._judge_viewer(now, bytes_out)
 
-    def _judge_viewer(self, now: float) -> str:
+    def _judge_viewer(self, now: float, bytes_out: int) -> str:
         limits, client = self._deadlines, self._client
         if self.heard:
             self.heard, self._heard_at, self._asked_at = False, now, None
@@ -99,7 +104,7 @@ class Liveness:
         if self._asked_at is None:
             if now - self._heard_at >= limits.ping_seconds and not client.stuck:
                 self._asked_at = now
-                self._unacknowledged = client.channel.unacknowledged()
+                self._acked = bytes_out - client.channel.unacknowledged()
                 return PING
             return ""
         if now - self._asked_at < limits.pong_seconds:
@@ -107,9 +112,9 @@ class Liveness:
         if client.stuck or self._server.stuck:  # the ping or its answer is behind other bytes: ask anew
             self._asked_at, self._heard_at = None, now
             return ""
-        unacknowledged = client.channel.unacknowledged()
-        if unacknowledged and unacknowledged != self._unacknowledged:  # slow, and alive
-            self._asked_at, self._unacknowledged = now, unacknowledged
+        acked = bytes_out - client.channel.unacknowledged()
+        if acked > self._acked:  # its system took what lay before the ping: slow, and alive
+            self._asked_at, self._acked = now, acked
             return ""
         return "ping_timeout"
 

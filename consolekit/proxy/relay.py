@@ -180,7 +180,7 @@ class Relay:
 
     def on_tick(self, now: float) -> None:
         """Called by the wheel."""
-        verdict = self._life.tick(now, self.bytes_in)
+        verdict = self._life.tick(now, self.bytes_in, self.bytes_out)
         if verdict == PING:
             if not self._client.push(_PING_FRAME):
                 self._update()

@@ -191,7 +191,9 @@ async def test_no_version_in_common():
     assert await refused(new, old) is HandshakeError
 
 
-@pytest.mark.parametrize("said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03", b"", bytes(range(99, 163))])
+@pytest.mark.parametrize(
+    "said", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03", b"", bytes(range(99, 163))]
+)
 async def test_a_peer_that_speaks_no_tls(said):
     ours, theirs = tcp_pair()
     theirs.send(said)

@@ -46,7 +46,7 @@ async def test_a_closed_window_is_no_silence(ends):
     """The peer's system answers; its program does not read."""
     near, _ = ends
     await fill(near, b"x" * 4096)
-    assert near.silence() < 1.0
+    assert near.silence() < 5.0
 
 
 async def test_fin_is_seen_before_it_is_read(ends):

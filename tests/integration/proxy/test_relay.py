@@ -320,14 +320,14 @@ async def test_a_server_that_does_not_read_is_bounded_then_ended(kind):
 
 
 async def test_progress_however_slow_is_no_stall():
-    async with running(buffer=4096) as rig, asyncio.TaskGroup() as group:
+    async with running(buffer=4096, ping_seconds=10_000) as rig, asyncio.TaskGroup() as group:
         filling = group.create_task(relayrig.send_all(rig.server, b"s" * MANY))
-        await until(lambda: rig.relay._client.waiting)
         for _ in range(10):
+            await until(lambda: rig.relay._client.waiting)
             rig.pass_time(30)
             before = rig.relay._client.waiting
             while rig.relay._client.waiting is before:
-                await receive(rig.viewer, 2048)
+                assert await receive(rig.viewer, 2048)
         assert not rig.ends
         filling.cancel()
 
@@ -386,7 +386,7 @@ async def test_a_viewer_that_does_not_answer_is_ended(kind):
         assert rig.relay._life._asked_at is None
         rig.pass_time(2)
         await rig.frames(1)
-        rig.pass_time(16)
+        rig.pass_time(31)  # 15, and 15 more if its system acknowledged something meanwhile
         assert (await rig.ended()).reason == "ping_timeout"
 
 

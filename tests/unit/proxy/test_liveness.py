@@ -33,7 +33,7 @@ class Watch:
 
     def __init__(self, **settings) -> None:
         self.client, self.server = Side(), Side()
-        self.now, self.bytes_in = 100.0, 0
+        self.now, self.bytes_in, self.bytes_out = 100.0, 0, 0
         self.life = Liveness(self.client, self.server, RelaySettings(**settings), self.now)  # type: ignore[arg-type]
 
     def run(self, seconds: int) -> list[tuple[int, str]]:
@@ -41,7 +41,7 @@ class Watch:
         said = []
         for second in range(1, seconds + 1):
             self.now += 1
-            verdict = self.life.tick(self.now, self.bytes_in)
+            verdict = self.life.tick(self.now, self.bytes_in, self.bytes_out)
             if verdict:
                 said.append((second, verdict))
         return said
@@ -65,6 +65,10 @@ def test_a_viewer_that_is_heard_is_not_asked():
 
 def test_no_answer():
     assert Watch().run(31)[:2] == [(15, PING), (30, "ping_timeout")]
+    watch = Watch()
+    assert watch.run(15) == [(15, PING)]
+    watch.bytes_out, watch.client.unacknowledged = 5000, 5002  # what the server went on to say, and the ping
+    assert watch.run(15) == [(15, "ping_timeout")]
     assert Watch(ping_seconds=3, pong_seconds=2).run(6)[:2] == [(3, PING), (5, "ping_timeout")]
 
 
