@@ -8,8 +8,9 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from consolekit.core.errors import ConnectFailed, ConnectTimeout, HostnameMismatch
+from consolekit.core.errors import ConnectFailed, ConnectTimeout, EndpointRefused, HostnameMismatch
 from consolekit.core.types import Endpoint, TlsPolicy, Transport
 from consolekit.net.channels import Channel, SocketChannel, TlsChannel, start_tls
 from consolekit.proxy.tls import check_pin, context_for
@@ -18,7 +19,7 @@ _STAGGER = 0.25  # seconds before the next address is tried beside the last (RFC
 _RESOLVERS = 32
 # Its own: while a name server is silent, lookups hold threads that others need (stores, password files).
 _resolvers = ThreadPoolExecutor(_RESOLVERS, thread_name_prefix="consolekit-resolver")
-_Address = tuple[socket.AddressFamily, object]
+_Address = tuple[socket.AddressFamily, Any]  # what lies behind the family is as the system gave it
 
 
 async def connect(endpoint: Endpoint, *, seconds: float) -> Channel:
@@ -31,13 +32,14 @@ async def connect(endpoint: Endpoint, *, seconds: float) -> Channel:
     Raises:
         ConnectFailed: refused, unreachable, name unknown, socket missing.
         ConnectTimeout: not done within the deadline.
+        EndpointRefused: none of its addresses is in the allowed networks.
         CertificateRefused: the certificate is not the right one.
         HandshakeError: the other side does not speak TLS.
     """
     try:
         async with asyncio.timeout(seconds):
             sock = await _connect(endpoint)
-            if endpoint.transport is not Transport.TLS:
+            if endpoint.transport not in (Transport.TLS, Transport.WSS):
                 return SocketChannel(sock)
             return await secure(sock, endpoint.tls, endpoint.host)
     except TimeoutError as exc:
@@ -76,7 +78,10 @@ async def _connect(endpoint: Endpoint) -> socket.socket:
     try:
         if endpoint.transport is Transport.UNIX:
             return await _attempt((socket.AF_UNIX, endpoint.path))
-        return await _race(_interleave(await _addresses(endpoint.host, endpoint.port)))
+        addresses = _allowed(await _addresses(endpoint.host, endpoint.port), endpoint)
+        if len(addresses) == 1:  # the usual case, and nobody to race against
+            return await _attempt(addresses[0])
+        return await _race(_interleave(addresses))
     except OSError as exc:
         reason = exc.strerror or str(exc)
         raise ConnectFailed(f"{endpoint.address}: {reason}") from exc
@@ -97,6 +102,27 @@ async def _addresses(host: str, port: int) -> list[_Address]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         return [(family, address) for family, _, _, _, address in found]
     return [(socket.AF_INET if version == 4 else socket.AF_INET6, (host, port))]
+
+
+def _allowed(addresses: Sequence[_Address], endpoint: Endpoint) -> Sequence[_Address]:
+    """The addresses inside the endpoint's networks, judged as resolved: however the host was written."""
+    if not endpoint.allowed_networks:
+        return addresses
+    try:
+        networks = [ipaddress.ip_network(text, strict=False) for text in endpoint.allowed_networks]
+    except ValueError as exc:
+        raise EndpointRefused(f"{endpoint.address}: an allowed network is none") from exc
+    inside = [entry for entry in addresses if _is_inside(entry[1][0], networks)]
+    if not inside:
+        raise EndpointRefused(f"{endpoint.address}: not in the allowed networks")
+    return inside
+
+
+def _is_inside(text: str, networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    address = ipaddress.ip_address(text.partition("%")[0])
+    if address.version == 6 and address.ipv4_mapped is not None:  # the packets go to the IPv4 address
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
 
 
 def _interleave(addresses: Sequence[_Address]) -> list[_Address]:
@@ -167,7 +193,7 @@ async def _attempt(address: _Address) -> socket.socket:
         sock.setblocking(False)
         if family is not socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(sock, where)  # type: ignore[arg-type]  # as resolved
+        await asyncio.get_running_loop().sock_connect(sock, where)
     except BaseException:
         sock.close()
         raise
