@@ -201,7 +201,7 @@ class EndpointRefused(PeerError):
     """Nothing is sent there: its addresses are outside the allowed networks, or it cannot be asked for."""
 
     code = "endpoint_refused"
-    title = "The console's server is at an address that is not allowed here."
+    title = "The gateway does not connect to the console's server at the address it has."
 
 
 class ConnectTimeout(PeerError):

@@ -9,11 +9,12 @@ import asyncio
 import functools
 from collections.abc import Callable
 
-from consolekit.core.errors import HandshakeError, HandshakeTimeout, PeerClosed
+from consolekit.core.errors import HandshakeError, HandshakeTimeout, PeerClosed, ProviderError
 from consolekit.core.handshake import CLIENT, SERVER, Handshake, Script, StartTls
-from consolekit.core.types import Endpoint
+from consolekit.core.types import Endpoint, Transport
 from consolekit.net.channels import Channel, receive, send_all
 from consolekit.proxy.connect import connect, secure
+from consolekit.proxy.upstream import make_request, upgrade
 from consolekit.proxy.viewer import ViewerStream
 
 _BANNER_SHARE = 0.3
@@ -29,15 +30,26 @@ class Shake:
 
     Attributes:
         channel: The server's side as it is now; TLS may have replaced it.
+        framed: Whether what follows on it are websocket frames: nothing to be put in, or taken out of, any.
         heard: Whether the server has said anything yet.
         on_heard: Called once, at its first bytes.
     """
 
-    def __init__(self, handshake: Handshake | None, endpoint: Endpoint, channel: Channel) -> None:
+    def __init__(
+        self,
+        handshake: Handshake | None,
+        endpoint: Endpoint,
+        channel: Channel,
+        *,
+        framed: bool = False,
+        received: bytes = b"",
+    ) -> None:
         self._handshake = handshake
+        self._received = received
         self._endpoint = endpoint
         self._for_client = bytearray()
         self.channel = channel
+        self.framed = framed
         self.heard = False
         self.on_heard: Callable[[], None] = lambda: None
 
@@ -63,7 +75,7 @@ class Shake:
             OSError: the viewer's connection broke.
         """
         if self._handshake is None:
-            return b""
+            return self._received
         await self._act(viewer)
         while not self._handshake.done:
             if self._handshake.waiting_for is CLIENT:
@@ -112,8 +124,9 @@ class Shake:
         if action.peer is not SERVER:
             raise HandshakeError("TLS inside a handshake is with the server alone")
         endpoint = self._endpoint
+        policy = action.policy or endpoint.tls
         self.channel = await secure(
-            self.channel.unwrap_raw(), endpoint.tls, endpoint.host, anonymous=action.anonymous
+            self.channel.unwrap_raw(), policy, endpoint.host, anonymous=action.anonymous
         )
         assert self._handshake is not None  # noqa: S101 - callers have asked
         self._handshake.tls_started()
@@ -136,7 +149,11 @@ async def reach(
 
     Raises:
         PeerError: not reachable, not in time, not trusted, or it did not behave.
+        TicketRefused: it wants another ticket; a fresh one may do.
+        ProviderError: the provider wants what is not done here.
     """
+    if endpoint.transport in (Transport.WS, Transport.WSS):
+        return await _reach_websocket(endpoint, make_script, connect_seconds, handshake_seconds)
     loop = asyncio.get_running_loop()
     silence = handshake_seconds * _BANNER_SHARE
     for patience, rest in ((silence, handshake_seconds), (handshake_seconds - silence,) * 2):
@@ -157,3 +174,26 @@ async def reach(
             shake.channel.close()
             raise
     raise HandshakeTimeout(f"{endpoint.address}: connected, and said nothing")
+
+
+async def _reach_websocket(
+    endpoint: Endpoint,
+    make_script: Callable[[Endpoint], Script | None],
+    connect_seconds: float,
+    handshake_seconds: float,
+) -> Shake:
+    """Connect and agree on a websocket; once, because a ticket in the request may be used up by it."""
+    if make_script(endpoint) is not None:
+        raise ProviderError("a handshake script inside a websocket is not supported")
+    request = make_request(endpoint)
+    channel = await connect(endpoint, seconds=connect_seconds)
+    try:
+        async with asyncio.timeout(handshake_seconds):
+            received = await upgrade(channel, request)
+    except TimeoutError as exc:
+        channel.close()
+        raise HandshakeTimeout(f"{endpoint.address}: websocket handshake not done in time") from exc
+    except BaseException:
+        channel.close()
+        raise
+    return Shake(None, endpoint, channel, framed=True, received=received)

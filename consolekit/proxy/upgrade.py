@@ -88,7 +88,12 @@ def _accept(keys: Sequence[str]) -> str:
         valid = False
     if not valid:
         raise BadUpgrade("Sec-WebSocket-Key must be given once, 16 bytes in base64")
-    digest = hashlib.sha1(keys[0].encode("ascii") + _GUID, usedforsecurity=False).digest()
+    return accept_value(keys[0])
+
+
+def accept_value(key: str) -> str:
+    """The ``Sec-WebSocket-Accept`` of a ``Sec-WebSocket-Key`` (RFC 6455, 4.2.2)."""
+    digest = hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest).decode("ascii")
 
 
