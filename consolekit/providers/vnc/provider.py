@@ -1,6 +1,6 @@
 """Providers, VNC: consoles of servers that speak RFB themselves: QEMU, TigerVNC, x11vnc and their kind.
 
-Knows where servers are and reads their password files; knows no socket and no HTTP.
+Knows where servers are, or whom to ask, and reads their password files; knows no socket and no HTTP.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from consolekit.core.errors import ConsoleUnavailable, UnknownServer
+from consolekit.core.errors import ConfigError, ConsoleUnavailable, Problem, UnknownServer
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.types import (
@@ -25,6 +25,7 @@ from consolekit.core.types import (
 from consolekit.providers.vnc.rfb import vnc_script
 from consolekit.providers.vnc.security import VncPolicy
 from consolekit.providers.vnc.servers import CONFIG_SCHEMA, VncServer, servers_from_config
+from consolekit.providers.vnc.vmware import VMwareServers
 
 Lookup = Callable[[str], Awaitable[VncServer]]
 """Gives a server by its id; raises UnknownServer for one that it does not know."""
@@ -52,6 +53,7 @@ class VncProvider(ConsoleProvider):
     Args:
         servers: The servers by id.
         lookup: Asked for each console instead.
+        aclose: Called when the provider ends: what ``lookup`` works with goes too.
 
     Raises:
         TypeError: both or neither are given.
@@ -64,20 +66,32 @@ class VncProvider(ConsoleProvider):
     config_schema: ClassVar[Mapping[str, Any]] = CONFIG_SCHEMA
 
     def __init__(
-        self, *, servers: Mapping[str, VncServer] | None = None, lookup: Lookup | None = None
+        self,
+        *,
+        servers: Mapping[str, VncServer] | None = None,
+        lookup: Lookup | None = None,
+        aclose: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         if (servers is None) == (lookup is None):
             raise TypeError("VncProvider takes either servers or lookup")
         self._servers = dict(servers or {})
         self._lookup = lookup or self._from_table
+        self._aclose = aclose
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Build from the operator's table.
 
         Raises:
-            ConfigError: every server whose address or settings cannot be meant.
+            ConfigError: every server whose address or settings cannot be meant, or two sources at once.
         """
+        vsphere = config.get("source") == "vsphere"
+        if (unused := "servers" if vsphere else "vcenter") in config:
+            source = config.get("source", "table")
+            raise ConfigError([Problem(unused, f'means nothing with source = "{source}"; leave it out')])
+        if vsphere:
+            machines = VMwareServers.from_config(config["vcenter"])
+            return cls(lookup=machines.lookup, aclose=machines.aclose)
         return cls(servers=servers_from_config(config))
 
     async def check(self, request: ConsoleRequest) -> None:
@@ -93,7 +107,8 @@ class VncProvider(ConsoleProvider):
 
         Raises:
             UnknownServer: the server is not known (any more).
-            ConsoleUnavailable: its password file cannot be read.
+            ConsoleConflict: its state allows no console, where the source knows states.
+            ConsoleUnavailable: its password file cannot be read, or the source does not answer.
         """
         server = await self._lookup(request.server_id)
         password = server.password
@@ -122,6 +137,11 @@ class VncProvider(ConsoleProvider):
                 anonymous_tls=isinstance(endpoint, VncEndpoint) and endpoint.anonymous_tls,
             )
         )
+
+    async def aclose(self) -> None:
+        """End what the lookup works with."""
+        if self._aclose is not None:
+            await self._aclose()
 
     async def _from_table(self, server_id: str) -> VncServer:
         try:

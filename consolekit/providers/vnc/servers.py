@@ -16,6 +16,7 @@ import attrs
 from consolekit.core.errors import ConfigError, Problem
 from consolekit.core.schema import SERVER_ID
 from consolekit.core.types import Secret, TlsPolicy
+from consolekit.providers.vsphere import VSPHERE_SCHEMA
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -193,14 +194,23 @@ _SERVER_SCHEMA: Mapping[str, Any] = {
 CONFIG_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
+        "source": {
+            "enum": ["table", "vsphere"],
+            "default": "table",
+            "description": "Where the servers are written: table, below; vsphere, in the settings of the "
+            "machines of a vCenter or ESXi host (RemoteDisplay.vnc, before vSphere 7.0).",
+        },
         "servers": {
             "type": "object",
             "description": "The VNC servers by server id, the id that callers ask for.",
             "propertyNames": SERVER_ID,
             "additionalProperties": _SERVER_SCHEMA,
         },
+        "vcenter": VSPHERE_SCHEMA,
     },
-    "required": ["servers"],
+    "if": {"properties": {"source": {"const": "vsphere"}}, "required": ["source"]},
+    "then": {"required": ["vcenter"]},
+    "else": {"required": ["servers"]},
     "additionalProperties": False,
 }
 """JSON Schema (2020-12) of a ``[providers.NAME]`` table with ``use = "vnc"``."""

@@ -1,0 +1,68 @@
+"""Providers, VNC: machines of VMware whose host still has a VNC server for each (before vSphere 7.0).
+
+Asks vSphere where the machine listens whenever it is wanted, and never sets a port. What was true a minute
+ago may be another machine's screen now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+from consolekit.core.errors import HypervisorProtocol
+from consolekit.core.types import SystemClock
+from consolekit.providers.vnc.servers import Address, VncServer
+from consolekit.providers.vsphere import VncSettings, VSphere, settings_from_config
+
+
+class Machines(Protocol):
+    """What is asked of vSphere; ``VSphere`` is it."""
+
+    async def vnc_settings(self, server_id: str) -> VncSettings:
+        """Where the machine's VNC server listens now."""
+
+    async def aclose(self) -> None:
+        """Log out."""
+
+
+class VMwareServers:
+    """The VNC servers of the machines of one vCenter or ESXi host.
+
+    Args:
+        vsphere: Whom to ask; closed with this.
+    """
+
+    def __init__(self, vsphere: Machines) -> None:
+        self._vsphere = vsphere
+
+    @classmethod
+    def from_config(cls, table: Mapping[str, Any]) -> Self:
+        """Build from the operator's ``vcenter`` table. Connects to nothing.
+
+        Raises:
+            ConfigError: its values contradict each other, or pyvmomi is not installed.
+        """
+        settings = settings_from_config(table, "vcenter")
+        return cls(VSphere(settings, clock=SystemClock(), name=settings.host))
+
+    async def lookup(self, server_id: str) -> VncServer:
+        """Where the machine's screen is now, with its password if it has one.
+
+        Raises:
+            UnknownServer: there is no such machine.
+            ConsoleConflict: its state allows no console; the class says which.
+            ConsoleNotSupported: it has no VNC server configured.
+            ConsoleUnavailable: it cannot be had now.
+        """
+        settings = await self._vsphere.vnc_settings(server_id)
+        settings.machine.check_state()
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        try:
+            address = Address.parse(f"{host}:{settings.port}")
+        except ValueError as exc:
+            raise HypervisorProtocol(f"where {settings.machine.moid} listens {exc}") from None
+        return VncServer(address=address, password=settings.password)
+
+    async def aclose(self) -> None:
+        """Log out."""
+        await self._vsphere.aclose()
