@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import attrs
-from gateway import Gateway, running
+from gateway import Gateway, PipeProvider, Serve, running, target
 
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.types import Endpoint
@@ -74,6 +74,13 @@ async def house(provider: ConsoleProvider, **options: Any) -> AsyncIterator[Gate
         await until(lambda: not gateway.listener.pending, "the end of every connection")
         await until(lambda: asyncio.all_tasks() <= tasks, "the end of every task")
         await until(lambda: open_files() <= files, "the close of every descriptor")
+
+
+@asynccontextmanager
+async def console(serve: Serve, **options: Any) -> AsyncIterator[Gateway]:
+    """A house whose server ``demo`` is served by ``serve``, from the first byte."""
+    async with target(serve) as endpoint, house(PipeProvider({"demo": endpoint}), **options) as gateway:
+        yield gateway
 
 
 # ---- raw HTTP

@@ -19,6 +19,7 @@ from hostile import (
     TEXT,
     Viewer,
     ask,
+    console,
     frame,
     house,
     resident,
@@ -39,7 +40,7 @@ MOST = QUICK["relay"].max_message
 @asynccontextmanager
 async def relaying() -> AsyncIterator[Gateway]:
     """A console whose bytes go through from the first."""
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         yield gateway
 
 
@@ -148,8 +149,7 @@ async def test_case_24_announced_sizes_are_judged_by_the_header(stage, kind):
 
 async def test_case_24_endless_fragments_are_1009():
     async with (
-        target(silence) as endpoint,
-        house(PipeProvider({"demo": endpoint})) as gateway,
+        console(silence) as gateway,
         viewer(gateway) as endless,
     ):
         before = resident()
@@ -194,8 +194,7 @@ async def test_case_25_nothing_counts_after_a_close():
             heard.extend(data)
 
     async with (
-        target(listen) as endpoint,
-        house(PipeProvider({"demo": endpoint})) as gateway,
+        console(listen) as gateway,
         viewer(gateway) as rude,
     ):
         goodbye = frame(CLOSE, b"\x03\xe8")

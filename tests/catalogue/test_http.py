@@ -10,8 +10,8 @@ import tracemalloc
 
 import pytest
 import trustme
-from gateway import PipeProvider, echo, target
-from hostile import Wire, ask, ask_to_the_end, client_hello, house, request, status, until, wire
+from gateway import PipeProvider, echo
+from hostile import Wire, ask, ask_to_the_end, client_hello, console, house, request, status, until, wire
 from prometheus_client import generate_latest
 
 from consolekit.core.types import Endpoint
@@ -104,7 +104,7 @@ async def test_case_03_hosts():
 
 
 async def test_case_03_a_wrong_host_spends_no_token():
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         token = await gateway.token()
         assert (await ask(gateway, gateway.handshake(token, Host="evil.example"))).status == 421
         async with gateway.open(token):
@@ -130,7 +130,7 @@ async def test_case_03_a_wrong_host_spends_no_token():
         b"\r\n\r\n\r\n\r\n",
         bytes(64),
         bytes(range(128, 192)),
-        client_hello(),
+        pytest.param(client_hello(), id="TLS"),
     ],
 )
 async def test_case_04_what_is_no_request_is_400_and_closed(data):
@@ -146,7 +146,7 @@ async def test_case_04_noise_that_begins_like_a_request_is_closed():
 
 
 async def test_case_04_a_malformed_header_never_leaks_its_token(diary):
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         token = await gateway.token()
         bad = gateway.handshake(token, Sec_WebSocket_Protocol=f"binary, consolekit.token.{token}\0")
         assert status(await ask_to_the_end(gateway, bad)) == 400
@@ -204,7 +204,7 @@ async def test_case_05_no_path_leads_elsewhere(path, prefix):
     ],
 )
 async def test_case_06_a_wrong_handshake_is_told_so_and_spends_no_token(changes, expected):
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         token = await gateway.token()
         answer = await ask(gateway, gateway.handshake(token, **changes))
         assert answer.status == expected
@@ -220,7 +220,7 @@ async def test_case_06_a_wrong_handshake_is_told_so_and_spends_no_token(changes,
     [(b"GET", b"POST", 405), (b"GET", b"HEAD", 405), (b"GET", b"BREW", 405), (b"HTTP/1.1", b"HTTP/1.0", 426)],
 )
 async def test_case_06_a_wrong_method_or_version_spends_no_token(old, new, expected):
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         token = await gateway.token()
         async with wire(gateway) as connection:
             await connection.send(gateway.handshake(token).replace(old, new, 1))
@@ -232,7 +232,7 @@ async def test_case_06_a_wrong_method_or_version_spends_no_token(old, new, expec
 
 
 async def test_case_07_a_request_behind_a_failed_upgrade_is_one_of_its_own():
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         token = await gateway.token()
         failed = gateway.handshake(token, Sec_WebSocket_Version="8")
         async with wire(gateway) as connection:
@@ -296,7 +296,9 @@ async def test_case_09_silence_is_closed_in_time():
         assert status(await ask_to_the_end(gateway, request(gateway, "/healthz"))) == 200  # and then silence
 
 
-@pytest.mark.parametrize("said", [b"", client_hello()[:50], client_hello()])
+@pytest.mark.parametrize(
+    "said", [b"", client_hello()[:50], client_hello()], ids=["nothing", "half a hello", "hello"]
+)
 async def test_case_09_a_silent_tls_handshake_is_closed_in_time(said):
     async with house(NOWHERE, listener_settings=IMPATIENT, server_tls=server_context()) as gateway:
         async with wire(gateway) as connection:
@@ -331,8 +333,7 @@ async def test_case_09_those_who_show_nothing_keep_nobody_out():
     """As many silent connections as one address may have, and then viewers on connections of their own."""
     settings = ListenerSettings(request_seconds=0.5, pending=20, pending_per_address=10)
     async with (
-        target(echo) as endpoint,
-        house(PipeProvider({"demo": endpoint}), listener_settings=settings) as gateway,
+        console(echo, listener_settings=settings) as gateway,
     ):
         silent = [wire(gateway) for _ in range(15)]
         connections = [await one.__aenter__() for one in silent]

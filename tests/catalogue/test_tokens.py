@@ -8,7 +8,7 @@ import secrets
 import pytest
 import websockets.exceptions
 from gateway import CALLER, PipeProvider, echo, resume_key, target
-from hostile import BINARY, Answer, ask, frame, house, silence, until, viewer, wire
+from hostile import BINARY, Answer, ask, console, frame, house, silence, until, viewer, wire
 
 from consolekit import ConsoleLink, ProviderRegistry
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Grant, Scope
@@ -29,7 +29,7 @@ def _with_query(handshake: bytes, query: str) -> bytes:
 
 
 async def test_case_11_every_bad_token_gets_the_same_401_and_reaches_nobody():
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         provider = gateway.kit.registry.get("lab")
         one, other, used = await gateway.token(), await gateway.token(), await gateway.token()
         async with gateway.open(used):
@@ -76,12 +76,12 @@ async def test_case_11_every_bad_token_gets_the_same_401_and_reaches_nobody():
 
 
 async def test_case_11_a_token_of_10_kib_in_a_header_is_too_large_a_header():
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         assert (await ask(gateway, gateway.handshake("x" * 10_240))).status == 431
 
 
 async def test_case_11_bytes_that_http_does_not_allow_are_400():
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         token = await gateway.token()
         for hello in (
             gateway.handshake(f"{token}\0"),
@@ -97,7 +97,7 @@ async def test_case_11_bytes_that_http_does_not_allow_are_400():
 @pytest.mark.parametrize("seconds", [60, 61])
 async def test_case_12_a_token_is_dead_at_its_expiry_and_after(seconds):
     clock = ManualClock()
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint}), clock=clock) as gateway:
+    async with console(echo, clock=clock) as gateway:
         token, unknown = await gateway.token(), "ckt_" + secrets.token_urlsafe(32)
         clock.advance(seconds)
         dead = await ask(gateway, gateway.handshake(token))
@@ -109,7 +109,7 @@ async def test_case_12_a_token_is_dead_at_its_expiry_and_after(seconds):
 
 async def test_case_12_a_token_lives_until_its_expiry():
     clock = ManualClock()
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint}), clock=clock) as gateway:
+    async with console(echo, clock=clock) as gateway:
         token = await gateway.token()
         clock.advance(59.999)
         async with gateway.open(token):
@@ -118,7 +118,7 @@ async def test_case_12_a_token_lives_until_its_expiry():
 
 async def test_case_12_a_dead_token_lives_no_longer_when_the_clock_is_set_back_before_it_was_used():
     clock = ManualClock()
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint}), clock=clock) as gateway:
+    async with console(echo, clock=clock) as gateway:
         token = await gateway.token()
         clock.advance(61)
         assert (await ask(gateway, gateway.handshake(token))).status == 401
@@ -128,7 +128,7 @@ async def test_case_12_a_dead_token_lives_no_longer_when_the_clock_is_set_back_b
 
 
 async def test_case_13_a_used_token_opens_nothing():
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         token = await gateway.token()
         async with gateway.open(token):
             assert (await ask(gateway, gateway.handshake(token))).status == 401
@@ -138,7 +138,7 @@ async def test_case_13_a_used_token_opens_nothing():
 
 
 async def test_case_13_of_many_at_once_one_wins():
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         hello = gateway.handshake(await gateway.token())
         wires = [wire(gateway) for _ in range(20)]
         connections = [await one.__aenter__() for one in wires]
@@ -152,7 +152,7 @@ async def test_case_13_of_many_at_once_one_wins():
 
 
 async def test_case_13_after_a_cut_the_same_browser_comes_back_and_no_other():
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         token, key = await gateway.token(), resume_key()
         offer = f"binary, consolekit.token.{token}, consolekit.resume."
         mine, anothers = offer + key, offer + resume_key()
@@ -169,7 +169,7 @@ async def test_case_13_after_a_cut_the_same_browser_comes_back_and_no_other():
 
 async def test_case_13_a_reload_takes_its_own_place_even_where_no_other_is_free():
     limits = Limits(per_server=1, per_subject=1)
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint}), limits=limits) as gateway:
+    async with console(echo, limits=limits) as gateway:
         token, key = await gateway.token(), resume_key()
         async with gateway.open(token, resume=key), gateway.open(token, resume=key) as second:
             await second.send(b"here")
@@ -226,7 +226,7 @@ def _grant(**changes) -> Grant:
     ("provider", "key"), [("gone", ConsoleKey("vnc", "novnc")), ("lab", ConsoleKey("mks", "webmks"))]
 )
 async def test_case_14_a_token_of_another_provider_or_type_reaches_nobody(provider, key):
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         token = await gateway.kit.issuer.issue(_grant(provider=provider, key=key))
         answer = await ask(gateway, gateway.handshake(token.reveal()))
         assert answer.status == 404
@@ -263,7 +263,7 @@ async def _revoke(gateway, link: ConsoleLink, scope: str) -> None:
 
 @pytest.mark.parametrize("scope", ["grant", "server", "subject"])
 async def test_case_15_a_revoked_token_opens_nothing(scope):
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         link = await gateway.link()
         await _revoke(gateway, link, scope)
         assert (await ask(gateway, gateway.handshake(link.token.reveal()))).status == 401
@@ -272,7 +272,7 @@ async def test_case_15_a_revoked_token_opens_nothing(scope):
 
 @pytest.mark.parametrize("scope", ["grant", "session", "server", "subject"])
 async def test_case_15_a_revocation_cuts_the_live_session_and_its_resume(scope):
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         link, key = await gateway.link(), resume_key()
         async with gateway.open(link.token.reveal(), resume=key) as browser:
             await _revoke(gateway, link, scope)
@@ -289,7 +289,7 @@ async def test_case_15_a_revocation_cuts_a_session_that_is_stuck_both_ways():
             writer.write(bytes(65536))
             await writer.drain()
 
-    async with target(flood) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(flood) as gateway:
         link = await gateway.link()
         async with viewer(gateway, token=link.token.reveal(), receive_buffer=4096) as stuck:
             sending = asyncio.get_running_loop().create_task(_fill(stuck))
@@ -350,7 +350,7 @@ ORIGINS = [
 
 @pytest.mark.parametrize(("origin", "expected"), ORIGINS)
 async def test_case_20_origins(origin, expected):
-    async with target(echo) as endpoint, house(PipeProvider({"demo": endpoint})) as gateway:
+    async with console(echo) as gateway:
         token = await gateway.token()
         origin = origin.format(host=f"127.0.0.1:{gateway.port}")
         async with wire(gateway) as connection:
@@ -366,8 +366,7 @@ async def test_case_20_origins(origin, expected):
 @pytest.mark.parametrize(("allowed", "expected"), [(True, 101), (False, 403)])
 async def test_case_20_no_origin_is_as_the_operator_says(allowed, expected):
     async with (
-        target(echo) as endpoint,
-        house(PipeProvider({"demo": endpoint}), allow_no_origin=allowed) as gateway,
+        console(echo, allow_no_origin=allowed) as gateway,
         wire(gateway) as connection,
     ):
         await connection.send(gateway.handshake(await gateway.token(), Origin=""))
