@@ -480,7 +480,6 @@ async def test_case_37_a_name_that_cannot_be_resolved_is_502(names, errno):
         pytest.param("a\0b", id="NUL"),
         pytest.param("", id="empty"),
         ".",
-        pytest.param("\udcff", id="surrogate"),
     ],
 )
 async def test_case_37_a_name_that_is_none_is_502(host):
