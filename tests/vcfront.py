@@ -6,6 +6,7 @@ faults, HTML, 503, silence, drips, a dropped connection, a lost session. Runs in
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import re
@@ -193,6 +194,12 @@ def hang(handler: _Handler) -> None:
     handler.server.hung.release()
     handler.server.released.wait()
     handler.close_connection = True
+
+
+async def until_hung(front: Front, count: int = 1) -> None:
+    """Wait until so many calls hang at the front."""
+    for _ in range(count):
+        await asyncio.to_thread(front.hung.acquire)
 
 
 def slowly(handler: _Handler) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -78,9 +77,3 @@ _USED = pytest.StashKey[list[str]]()
 def stranger() -> trustme.CA:
     """A CA that nobody trusts."""
     return trustme.CA()
-
-
-async def until_hung(front: Front, count: int = 1) -> None:
-    """Wait until so many calls hang at the front."""
-    for _ in range(count):
-        await asyncio.to_thread(front.hung.acquire)
