@@ -16,7 +16,8 @@ SIZES = st.one_of(st.integers(0, 300), st.sampled_from([125, 126, 65535, 65536, 
 @st.composite
 def messages(draw) -> tuple[bytes, bytes, bytes | None]:
     """Bytes of a message, perhaps in fragments, perhaps with pings between; payload; last ping."""
-    payload = draw(st.binary(min_size=1, max_size=16)) * (draw(SIZES) // 4 + 1)
+    size = draw(SIZES)
+    payload = (draw(st.binary(min_size=1, max_size=16)) * size)[:size]
     cuts = sorted(draw(st.lists(st.integers(0, len(payload)), max_size=3)))
     parts = [payload[a:b] for a, b in zip([0, *cuts], [*cuts, len(payload)], strict=True)]
     data, last = b"", None
@@ -32,7 +33,7 @@ def messages(draw) -> tuple[bytes, bytes, bytes | None]:
 def feed_in_chunks(data: bytes, sizes: list[int]) -> tuple[bytes, Decoder]:
     decoder, payload, at, turn = Decoder(), b"", 0, 0
     while at < len(data):
-        step = sizes[turn % len(sizes)]
+        step = max(sizes[turn % len(sizes)], len(data) // 1000)
         piece = bytearray(data[at : at + step])
         payload += bytes(piece[: decoder.feed(memoryview(piece), len(piece))])
         at, turn = at + step, turn + 1
@@ -74,7 +75,7 @@ def test_garbage_ends_the_same_way_however_it_is_cut(start, garbage, sizes):
 def follow_in_chunks(data: bytes, sizes: list[int], *, masked: bool) -> tuple[bytes, Tracker]:
     tracker, passed, at, turn = Tracker(masked=masked), b"", 0, 0
     while at < len(data):
-        step = sizes[turn % len(sizes)]
+        step = max(sizes[turn % len(sizes)], len(data) // 1000)
         passed += bytes(tracker.feed(memoryview(data[at : at + step])))
         at, turn = at + step, turn + 1
     return passed, tracker
