@@ -101,7 +101,7 @@ class Gateway:
         return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.client_tls)
 
     def handshake(self, token: str, **changes: str) -> bytes:
-        """A good opening handshake, with lines replaced by name (underscores for hyphens; empty: left out)."""
+        """A good opening handshake, with lines replaced by name ("_" for "-"; empty: left out)."""
         lines = {
             "Host": f"127.0.0.1:{self.port}",
             "Origin": self.url,

@@ -54,7 +54,7 @@ async def until(happened: Callable[[], object], what: str) -> None:
     """Wait for something that nobody announces."""
     try:
         async with asyncio.timeout(PATIENCE):
-            while not happened():  # noqa: ASYNC110 - nobody sets an event for it
+            while not happened():
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"never happened: {what}") from None

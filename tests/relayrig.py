@@ -152,7 +152,7 @@ class Rig:
 async def until(done: Callable[[], object]) -> None:
     """Wait for what nothing announces."""
     async with asyncio.timeout(LIMIT):
-        while not done():  # noqa: ASYNC110 - the state of a relay is no event
+        while not done():
             await asyncio.sleep(0.002)
 
 

@@ -252,7 +252,7 @@ async def _revoke(gateway, link: ConsoleLink, scope: str) -> None:
         await gateway.kit.revoke(link.grant_id, caller=CALLER)
     elif scope == "session":
         session = next(iter(gateway.proxy.sessions)).info().id
-        while session not in [info.id for info in await gateway.kit.store.sessions()]:  # noqa: ASYNC110 - a task of its own writes it
+        while session not in [info.id for info in await gateway.kit.store.sessions()]:
             await asyncio.sleep(0.01)
         await gateway.kit.kill(session, caller=CALLER)
     elif scope == "server":  # as for a server that was deleted

@@ -134,7 +134,7 @@ def test_installed_hook_is_enabled_by_name(tmp_path: Path) -> None:
     consolekit("config", "check", "consolekit.toml", env=env, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["first.toml", "hypervisors.toml"])
+@pytest.mark.parametrize("name", ["first.toml", "hypervisors.toml", "vsphere.toml"])
 def test_configurations_that_are_shown_are_right(name: str, tmp_path: Path) -> None:
     env = {key: value for key, value in os.environ.items() if not key.startswith("CONSOLEKIT_")}
     checked = consolekit("config", "check", str(EXAMPLES / name), env=env, cwd=tmp_path)

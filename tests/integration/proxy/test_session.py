@@ -70,13 +70,15 @@ async def test_a_token_opens_once_and_never_reaches_the_target_again():
 async def test_the_same_browser_comes_back_with_its_key_and_replaces_its_old_socket():
     async with target(echo) as endpoint, running(PipeProvider({"demo": endpoint})) as gateway:
         token, key = await gateway.token(), resume_key()
-        async with gateway.open(token, resume=key) as first:
-            async with gateway.open(token, resume=key) as second:
-                await second.send(b"again")
-                assert await second.recv() == b"again"
-                with pytest.raises(websockets.exceptions.ConnectionClosed) as closed:
-                    await first.recv()
-                assert closed.value.rcvd.code == 4005
+        async with (
+            gateway.open(token, resume=key) as first,
+            gateway.open(token, resume=key) as second,
+        ):
+            await second.send(b"again")
+            assert await second.recv() == b"again"
+            with pytest.raises(websockets.exceptions.ConnectionClosed) as closed:
+                await first.recv()
+            assert closed.value.rcvd.code == 4005
         await gateway.until_no_sessions()
         async with gateway.open(token, resume=key) as third:
             await third.send(b"third")
