@@ -95,6 +95,10 @@ class Liveness:
             return "server_reset"
         return self._judge_viewer(now, bytes_out)
 
+    def retract(self) -> None:
+        """The viewer could not be asked; the next tick says so again."""
+        self._asked_at = None
+
     def _judge_viewer(self, now: float, bytes_out: int) -> str:
         limits, client = self._deadlines, self._client
         if self.heard:

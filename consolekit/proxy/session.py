@@ -31,9 +31,11 @@ from consolekit.kit import ConsoleKit
 from consolekit.net.channels import Channel, send_all
 from consolekit.proxy.closecodes import close_code, describe
 from consolekit.proxy.metrics import Metrics
+from consolekit.proxy.pump import Pump
 from consolekit.proxy.relay import Relay, RelayEnd, RelaySettings
 from consolekit.proxy.sessions import Sessions
 from consolekit.proxy.shake import Shake, reach
+from consolekit.proxy.tunnel import Tunnel
 from consolekit.proxy.viewer import ViewerClosed, ViewerStream
 from consolekit.proxy.wheel import TimerWheel
 
@@ -116,7 +118,7 @@ class Session:
         self._provider: ConsoleProvider | None = None
         self._endpoint: Endpoint | None = None
         self._shake: Shake | None = None
-        self._relay: Relay | None = None
+        self._relay: Pump | None = None
         self._opening: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -184,7 +186,7 @@ class Session:
         if key not in provider.keys:  # the name is another provider's now: the grant outlived its own
             raise UnknownServer(f"provider {self._grant.provider!r} does not offer {key} (any more)")
         self._provider = provider
-        self._endpoint = await self._ask_provider(self._provider)
+        self._endpoint = await self._ask_provider(provider)
         self._shake = await reach(
             self._endpoint,
             self._ask_script,
@@ -275,18 +277,8 @@ class Session:
 
     def _begin_relay(self, viewer: ViewerStream, server_bytes: bytes) -> None:
         assert self._shake is not None  # noqa: S101 - open() came first
-        decoder, payload = viewer.hand_over()
         self._state = _State.RELAYING
-        self._relay = Relay(
-            viewer.channel,
-            self._shake.channel,
-            decoder=decoder,
-            client_payload=payload,
-            server_bytes=server_bytes,
-            wheel=self._around.wheel,
-            settings=self._around.relay,
-            on_end=self._relay_ended,
-        )
+        self._relay = self._make_relay(viewer, self._shake, server_bytes)
         self._shake = None  # the channel is the relay's now
         self._task = None
         self._around.kit.hooks.notify("consolekit_session_opened", session=self._info)
@@ -295,6 +287,26 @@ class Session:
         self._relay.start()
         if self._end_reason:  # told to end in the very moment in which the viewer's part was done
             self._relay.end(close_code(self._end_reason), self._end_reason)
+
+    def _make_relay(self, viewer: ViewerStream, shake: Shake, server_bytes: bytes) -> Pump:
+        around = self._around
+        wheel, settings, on_end = around.wheel, around.relay, self._relay_ended
+        if shake.framed:
+            unread = (viewer.take_raw(), server_bytes)
+            return Tunnel(
+                viewer.channel, shake.channel, unread=unread, wheel=wheel, settings=settings, on_end=on_end
+            )
+        decoder, payload = viewer.hand_over()
+        return Relay(
+            viewer.channel,
+            shake.channel,
+            decoder=decoder,
+            client_payload=payload,
+            server_bytes=server_bytes,
+            wheel=wheel,
+            settings=settings,
+            on_end=on_end,
+        )
 
     # ---- the end
 
@@ -318,6 +330,8 @@ class Session:
             self._task.cancel()
 
     def _relay_ended(self, end: RelayEnd) -> None:
+        if end.detail:
+            _log.info("a relay failed: %s", end.detail, extra=self._labels())
         self._task = asyncio.get_running_loop().create_task(self._finish(end.reason))
 
     async def _finish_surely(self, reason: str) -> None:

@@ -83,6 +83,17 @@ class Tracker(FrameHeaders):
                 self.payload += count
         return data[:passed]
 
+    def finish(self, data: memoryview) -> memoryview:
+        """Take no more of what came than belongs to the frame that is under way; returns that.
+
+        Only while not ``between``.
+        """
+        count = min(self._left, len(data))
+        self._left -= count
+        if not self._opcode & _CONTROL:
+            self.payload += count
+        return data[:count]
+
     def _keep(self, part: memoryview) -> None:
         """Keep a part of a close frame's payload."""
         self._control += bytes(part)

@@ -59,7 +59,7 @@ class ViewerStream:
         self.channel = channel
         self._decoder = Decoder(max_message)
         self._payload = b""
-        self._decode(bytearray(received))
+        self._received = received  # not decoded before somebody wants payload
 
     async def read(self, size: int) -> bytes:
         """Wait for payload: at most ``size`` bytes, at least one.
@@ -68,6 +68,7 @@ class ViewerStream:
             ViewerClosed: the viewer closed, broke the protocol or vanished, and all before it was read.
             OSError: the connection broke.
         """
+        self._decode_received()
         while True:
             await self._answer_ping()
             if self._payload:
@@ -92,8 +93,14 @@ class ViewerStream:
 
     def hand_over(self) -> tuple[Decoder, bytes]:
         """The decoder as it is now, and payload that nobody has read: the relay's, both."""
+        self._decode_received()
         payload, self._payload = self._payload, b""
         return self._decoder, payload
+
+    def take_raw(self) -> bytes:
+        """What came behind the request, as it came, for who relays frames; only if nothing was read."""
+        raw, self._received = self._received, b""
+        return raw
 
     def close(self, code: int, reason: str = "") -> None:
         """Say why, give the viewer a moment to take it, close; returns at once.
@@ -111,6 +118,11 @@ class ViewerStream:
         if self._decoder.pong is not None:
             payload, self._decoder.pong = self._decoder.pong, None
             await send_all(self.channel, frames.pong(payload))
+
+    def _decode_received(self) -> None:
+        received, self._received = self._received, b""
+        if received:
+            self._decode(bytearray(received))
 
     def _decode(self, raw: bytearray) -> None:
         size = self._decoder.feed(memoryview(raw), len(raw))

@@ -40,6 +40,8 @@ export const CLOSE_CODES = {
          text: 'The same console was opened again by this browser, perhaps in another tab.'},
   4006: {title: 'The server’s console did not start',
          text: 'It answered, and then did not behave as a console should.', again: true},
+  4007: {title: 'The server broke the connection’s rules',
+         text: 'It sent something that is not websocket traffic.', again: true},
 };
 
 const UNKNOWN_CLOSE = {title: 'The console was closed', text: 'The gateway gave no known reason.',
