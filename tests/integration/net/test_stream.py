@@ -156,9 +156,10 @@ async def test_a_large_answer_is_whole_for_a_slow_reader_inside_tls(contexts):
         reader, writer = await asyncio.open_connection(
             sock=sock, ssl=client, server_hostname="127.0.0.1", limit=4096
         )
-        writer.write(ask("/big") + ask("/"))
+        writer.write(ask("/big"))
         await reader.readuntil(b"\r\n\r\n")
         assert await reader.readexactly(len(BIG)) == BIG
+        writer.write(ask("/"))
         assert b"nodelay 1" in await reader.readuntil(b"nodelay 1")
         writer.transport.abort()
 
@@ -215,3 +216,35 @@ async def test_empty_lines_before_a_request_are_ignored():
         assert (await connection.answer()).status == 200
         await connection.send(b"\r\n" + ask("/"))  # RFC 9112, 2.2: as some clients end a body
         assert (await connection.answer()).status == 200
+
+
+class Holding(SocketChannel):
+    """Takes everything at once and holds all but a little of it until it is asked to flush, as TLS may."""
+
+    __slots__ = ("held", "unsent")
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.held, self.unsent = b"", False
+        self.send = self.hold
+
+    def hold(self, view: memoryview, /) -> int:
+        self.held, self.unsent = bytes(view), True
+        return len(view)
+
+    def flush(self) -> bool:
+        self.held = self.held[self.socket.send(self.held[:100]) :]
+        self.unsent = bool(self.held)
+        return not self.unsent
+
+
+@pytest.mark.parametrize("size", [1, 2, 1000])
+async def test_what_a_channel_still_holds_counts_as_unwritten(size):
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    stream = ChannelStream(Holding(ours), ours, write_seconds=5.0, on_gone=lambda: None)
+    for _ in range(2):
+        await stream.write(bytes(size))
+        assert theirs.recv(2000) == bytes(size)
+    stream.close()
+    theirs.close()
