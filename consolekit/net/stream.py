@@ -102,21 +102,23 @@ class ChannelStream(IOStream):
             data = _BAD_REQUEST
         written: asyncio.Future[None] = super().write(data)
         if self.writing() and self._impatience is None:
-            self._be_impatient(self._total_write_done_index)
+            self._be_impatient()
         return written
 
-    def _be_impatient(self, done: int) -> None:
+    def _be_impatient(self) -> None:
+        # What the peer acknowledges counts too: the system asks for more only in large steps.
+        state = self._total_write_done_index, self._channel.unacknowledged()
         loop = asyncio.get_running_loop()
-        self._impatience = loop.call_later(self._write_seconds, self._check_progress, done)
+        self._impatience = loop.call_later(self._write_seconds, self._check_progress, state)
 
-    def _check_progress(self, done: int) -> None:
+    def _check_progress(self, before: tuple[int, int]) -> None:
         self._impatience = None
         if self.closed() or not self.writing():
             return
-        if self._total_write_done_index == done:
+        if (self._total_write_done_index, self._channel.unacknowledged()) == before:
             self.close()
             return
-        self._be_impatient(self._total_write_done_index)
+        self._be_impatient()
 
     def set_nodelay(self, value: bool) -> None:
         """Small writes always go at once; tornado would switch that off between two requests."""
