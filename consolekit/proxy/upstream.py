@@ -180,7 +180,7 @@ def read_answer(data: bytes, request: Request) -> bytes | None:
     lines = data[: end if end >= 0 else MAX_HEAD].split(b"\r\n")
     if end >= 0 or len(lines) > 1:
         _check_status(lines[0], request)
-    if len(lines) > MAX_LINES or (end < 0 and len(data) >= MAX_HEAD):
+    if len(lines) - (end < 0) > MAX_LINES or (end < 0 and len(data) >= MAX_HEAD):
         raise HandshakeError(f"{request.address}: the head of its answer does not end")
     if end < 0:
         return None
