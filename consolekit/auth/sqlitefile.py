@@ -78,14 +78,17 @@ class SqliteFile:
         """
         if self._closed:
             raise StoreUnavailable("the token store is closed")
-        order = _Order(work, write=write)
+        loop = asyncio.get_running_loop()
+        order, answer = _Order(work, write=write), loop.create_future()
+        deadline = loop.call_later(STORE_SECONDS, _settle, answer, None, TimeoutError())
+        self._thread.submit(self._answer, order, answer)
         try:
-            async with asyncio.timeout(STORE_SECONDS):
-                result: _T = await asyncio.get_running_loop().run_in_executor(self._thread, self._obey, order)
+            result: _T = await answer
         except TimeoutError as exc:
             raise self._unavailable(f"no answer within {STORE_SECONDS:g} s") from exc
         finally:
             order.abandoned = True
+            deadline.cancel()
         return result
 
     async def aclose(self) -> None:
@@ -95,6 +98,18 @@ class SqliteFile:
         self._closed = True
         await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
         self._thread.shutdown(wait=False)
+
+    def _answer(self, order: _Order, answer: asyncio.Future[Any]) -> None:
+        """In the thread: obey, tell the loop. Half of what ``run_in_executor`` costs, twice a session."""
+        result, error = None, None
+        try:
+            result = self._obey(order)
+        except BaseException as exc:
+            error = exc
+        try:
+            answer.get_loop().call_soon_threadsafe(_settle, answer, result, error)
+        except RuntimeError:  # the loop is closed: nobody waits
+            pass
 
     def _obey(self, order: _Order) -> Any:
         """In the thread: one transaction, every kind of trouble translated."""
@@ -218,6 +233,16 @@ class SqliteFile:
         if _code(exc) == sqlite3.SQLITE_NOTADB:
             return _wrong(f"{self.path} is not a SQLite database: name another file")
         return _wrong(f"{self.path} cannot be used: {_why(exc)}")
+
+
+def _settle(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    """Answer, if nobody was told before that there is none."""
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(result)
+    else:
+        answer.set_exception(error)
 
 
 def _use_wal(connection: sqlite3.Connection, path: Path) -> None:
