@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import attrs
@@ -18,6 +19,7 @@ import attrs
 from consolekit.auth.base import TokenIssuer, TokenStore, TokenValidator
 from consolekit.core.errors import (
     ConsoleKitError,
+    ConsoleNotImplemented,
     ConsoleUnavailable,
     InvalidRequest,
     NotFound,
@@ -28,6 +30,7 @@ from consolekit.core.errors import (
     UnknownServer,
 )
 from consolekit.core.hooks import Hooks
+from consolekit.core.provider import ConsoleProvider
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.schema import MAX_TTL_SECONDS, ConsoleSchema
 from consolekit.core.types import (
@@ -45,10 +48,15 @@ from consolekit.core.types import (
 )
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 def _without_slash(url: str) -> str:
     return url.rstrip("/")
+
+
+def _without_slashes(urls: Mapping[str, str]) -> Mapping[str, str]:
+    return MappingProxyType({name: _without_slash(url) for name, url in urls.items()})
 
 
 def _check_ttl(_: object, __: attrs.Attribute[int], value: int) -> None:
@@ -62,15 +70,21 @@ class KitSettings:
 
     Attributes:
         base_url: Where browsers reach the proxy: ``https://consoles.example.org`` with any path prefix.
+        base_urls: The same for single console types (``webmks``), where they have one of their own.
         token_seconds: How long a link may be opened, 1 to 600.
         session_seconds: How long a session may last, reconnects included.
         check_seconds: How long a provider may take to say whether a console can be had.
     """
 
     base_url: str = attrs.field(default="http://127.0.0.1:6080", converter=_without_slash)
+    base_urls: Mapping[str, str] = attrs.field(factory=dict, converter=_without_slashes, hash=False)
     token_seconds: int = attrs.field(default=60, validator=_check_ttl)
     session_seconds: float = 12 * 3600.0
     check_seconds: float = 10.0
+
+    def base_url_of(self, key: ConsoleKey) -> str:
+        """Where browsers reach the proxy for this pair."""
+        return self.base_urls.get(key.type, self.base_url)
 
 
 @attrs.frozen(kw_only=True)
@@ -194,7 +208,7 @@ class ConsoleKit:
         return ConsoleLink(
             key=key,
             server_id=grant.request.server_id,
-            url=Secret(f"{self.settings.base_url}/console/#{fragment}"),
+            url=Secret(f"{self.settings.base_url_of(key)}/console/#{fragment}"),
             token=token,
             grant_id=grant.id,
             expires_at=grant.expires_at,
@@ -211,10 +225,14 @@ class ConsoleKit:
         raise UnknownServer(f"no provider of {request.key} knows server {request.server_id}")
 
     async def _check(self, name: str, request: ConsoleRequest) -> None:
+        await self._ask(name, lambda provider: provider.check(request))
+
+    async def _ask(self, name: str, question: Callable[[ConsoleProvider], Awaitable[T]]) -> T:
+        """Ask a provider within its time; whatever it raises is an error of ours."""
         seconds = self.settings.check_seconds
         try:
             async with asyncio.timeout(seconds):
-                await self.registry.get(name).check(request)
+                return await question(self.registry.get(name))
         except ConsoleKitError:
             raise
         except TimeoutError as exc:
@@ -222,6 +240,43 @@ class ConsoleKit:
         except Exception as exc:
             _log.exception("provider raised what its contract does not allow", extra={"provider": name})
             raise ProviderError(f"provider {name} failed: {type(exc).__name__}") from exc
+
+    async def connect_info(
+        self, server_id: object, key: ConsoleKey, *, caller: Caller
+    ) -> Mapping[str, object]:
+        """What a program needs to open a console by itself, past this gateway, where there is such a way.
+
+        Members that open something are ``Secret``; who may see them is for whoever shows them to decide
+        (``Caller.see_secrets``).
+
+        Args:
+            server_id: Which server.
+            key: Which pair.
+            caller: Who asks.
+
+        Raises:
+            InvalidRequest: the server id breaks the schema.
+            UnsupportedConsole: the pair is not registered.
+            ConsoleNotImplemented: the pair has no such way.
+            PermitRefused: a hook refused.
+            UnknownServer: no provider of the pair knows the server.
+            ConsoleConflict: the server's state allows no console.
+            ConsoleUnavailable: it cannot be had now.
+        """
+        request = self.schema.probe(server_id, key, subject=caller.name)
+        offering = self.registry.offering(key)
+        self.hooks.permit(caller, Action.CONNECT_INFO, server_id=request.server_id, subject=request.subject)
+        for name, _ in offering:
+            try:
+                await self._check(name, request)
+            except UnknownServer:
+                continue
+            except ConsoleNotImplemented:  # known, and its only way may be past us
+                pass
+            info = await self._ask(name, lambda provider: provider.connect_info(request))
+            _log.info("connection information given", extra={"caller": caller.name, "provider": name})
+            return info
+        raise UnknownServer(f"no provider of {key} knows server {request.server_id}")
 
     async def offers(self, server_id: object, *, caller: Caller) -> list[Offer]:
         """Which pairs a server offers now, in the registry's order.
@@ -331,7 +386,12 @@ class ConsoleKit:
         return await self.store.revoke(revocation)
 
     async def aclose(self) -> None:
-        """End providers and store; each is closed even if another's close fails."""
+        """End validators, providers and store; each is closed even if another's close fails."""
+        for validator in self.validators:
+            try:
+                await validator.aclose()
+            except Exception:
+                _log.exception("validator did not close cleanly")
         for name, provider in self.registry:
             try:
                 await provider.aclose()

@@ -80,6 +80,9 @@ class Wires(ConsoleProvider):
     async def open(self, request: ConsoleRequest) -> Endpoint:
         return Endpoint(host="192.0.2.1", port=4000 + request.params.get("port", 0))
 
+    async def connect_info(self, request: ConsoleRequest) -> Mapping[str, object]:
+        return {"host": "192.0.2.1", "port": 4000, "sessionTicket": Secret("of the wires")}
+
 
 @attrs.define
 class Site:

@@ -18,6 +18,7 @@ from consolekit.kit import ConsoleKit
 ROUTES: Mapping[str, type[ApiHandler]] = {
     "/servers/{server_id}/console": handlers.ServerConsole,
     "/servers/{server_id}/consoles": handlers.ServerConsoles,
+    "/servers/{server_id}/connect-info": handlers.ConnectInfo,
     "/grants/{grant_id}": handlers.OneGrant,
     "/sessions": handlers.Sessions,
     "/sessions/{session_id}": handlers.OneSession,

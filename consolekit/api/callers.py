@@ -51,11 +51,13 @@ class KeyEntry:
         sha256: SHA-256 of the key, in lower-case hex.
         servers: Shell patterns of server ids that it may ask for.
         subjects: Shell patterns of subjects that it may ask for.
+        see_secrets: Whether it may see what opens something at a hypervisor itself.
     """
 
     sha256: str = attrs.field(validator=_check_sha256)
     servers: tuple[str, ...] = attrs.field(default=("*",), converter=_patterns)
     subjects: tuple[str, ...] = attrs.field(default=("*",), converter=_patterns)
+    see_secrets: bool = False
 
 
 class Callers:
@@ -71,10 +73,7 @@ class Callers:
     def __init__(self, keys: Mapping[str, KeyEntry]) -> None:
         if len({entry.sha256 for entry in keys.values()}) != len(keys):
             raise ValueError("two API keys are the same")
-        self._keys = [
-            (entry.sha256, Caller(name=name, servers=entry.servers, subjects=entry.subjects))
-            for name, entry in keys.items()
-        ]
+        self._keys = [(entry.sha256, _caller(name, entry)) for name, entry in keys.items()]
         self._open = False
 
     @classmethod
@@ -116,6 +115,10 @@ class Callers:
             if hmac.compare_digest(sha256, digest):
                 found = caller
         return found
+
+
+def _caller(name: str, entry: KeyEntry) -> Caller:
+    return Caller(name=name, servers=entry.servers, subjects=entry.subjects, see_secrets=entry.see_secrets)
 
 
 def _shown(authorization: Sequence[str], token: Sequence[str]) -> str:

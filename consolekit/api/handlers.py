@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from consolekit.api.handler import ApiHandler
-from consolekit.core.errors import ConsoleKitError, InvalidRequest
+from consolekit.core.errors import ConsoleKitError, InvalidRequest, Problem, UnsupportedConsole
 from consolekit.core.schema import problems_of, validator_of
-from consolekit.core.types import Caller, SessionInfo
+from consolekit.core.types import Caller, ConsoleKey, Secret, SessionInfo
 from consolekit.kit import Offer
 
 _STRICT_STRING = {"type": "string"}
@@ -64,6 +65,47 @@ class ServerConsoles(ApiHandler):
 def _offer(offer: Offer) -> dict[str, Any]:
     shown = {"protocol": offer.key.protocol, "type": offer.key.type, "available": offer.available}
     return shown if offer.available else {**shown, "code": offer.code}
+
+
+class ConnectInfo(ApiHandler):
+    """``/servers/{server_id}/connect-info``."""
+
+    query = frozenset({"protocol", "type"})
+
+    async def on_get(self, caller: Caller, server_id: str) -> None:
+        """What a program needs to open a console past us; what is secret, only for who may see it."""
+        key = self._key()
+        info = await self.api.kit.connect_info(server_id, key, caller=caller)
+        answer = {
+            "protocol": key.protocol,
+            "type": key.type,
+            "server_id": server_id,
+            "connect_info": _without_secrets(info, see=caller.see_secrets),
+        }
+        self.send(json.dumps(answer))
+
+    def document_of(self, error: ConsoleKitError) -> dict[str, Any]:
+        """The problem; here a pair that is not offered is a thing that is not there."""
+        document = super().document_of(error)
+        return {**document, "status": 404} if isinstance(error, UnsupportedConsole) else document
+
+    def _key(self) -> ConsoleKey:
+        given = {name: self.get_query_argument(name, None, strip=False) for name in ("protocol", "type")}
+        if problems := [Problem(name, "is required") for name, value in given.items() if value is None]:
+            raise InvalidRequest(problems)
+        try:
+            return ConsoleKey(given["protocol"] or "", given["type"] or "")
+        except ValueError as exc:
+            raise InvalidRequest([Problem("protocol, type", str(exc))]) from None
+
+
+def _without_secrets(value: object, *, see: bool) -> Any:
+    """Plain data, secrets as they are or as ``***``."""
+    if isinstance(value, Mapping):
+        return {str(name): _without_secrets(item, see=see) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(item, see=see) for item in value]
+    return (value.reveal() if see else str(value)) if isinstance(value, Secret) else value
 
 
 class OneGrant(ApiHandler):

@@ -12,6 +12,7 @@ from consolekit.core.hooks import Hooks, hookimpl
 from consolekit.core.types import Action, Caller
 
 NAME = "consolekit.api.keys"
+_FOR_NOBODY = (Action.OFFERS, Action.CONNECT_INFO)
 
 
 class KeyScope:
@@ -21,11 +22,11 @@ class KeyScope:
     def consolekit_permit(self, caller: Caller, action: Action, server_id: str, subject: str) -> str | None:
         """Refuse what the caller's patterns do not cover.
 
-        Asking which consoles a server offers is for nobody in particular: the subject is not looked at.
+        What is asked about a server, and not for somebody, has no subject that would be looked at.
         """
         if not _covers(caller.servers, server_id):
             return f"key {caller.name} is not for this server"
-        if action is not Action.OFFERS and not _covers(caller.subjects, subject):
+        if action not in _FOR_NOBODY and not _covers(caller.subjects, subject):
             return f"key {caller.name} is not for this subject"
         return None
 

@@ -54,6 +54,7 @@ REACHING = [
 ]
 KEY, TEAM = new_key(), new_key()
 GOOD = b'{"protocol": "vnc", "type": "novnc"}'
+SERIAL = "protocol=serial&type=serial"
 NOVA = b'{"remote_console": {"protocol": "vnc", "type": "novnc"}}'
 
 
@@ -240,6 +241,15 @@ EXCHANGES: list[tuple[str, str, bytes | None, dict[str, str | None], int]] = [
     ("GET", "/servers/A-1/consoles", None, {}, 404),
     ("GET", "/servers/-/consoles", None, {}, 422),
     ("GET", "/servers/k-1/consoles", None, {"Authorization": f"Bearer {TEAM.reveal()}"}, 403),
+    ("GET", f"/servers/web-1/connect-info?{SERIAL}", None, {}, 200),
+    ("GET", f"/servers/web-1/connect-info?{SERIAL}&x=1", None, {}, 400),
+    ("GET", f"/servers/web-1/connect-info?{SERIAL}", None, {"Authorization": None}, 401),
+    ("GET", f"/servers/k-1/connect-info?{SERIAL}", None, {"Authorization": f"Bearer {TEAM.reveal()}"}, 403),
+    ("GET", f"/servers/k-1/connect-info?{SERIAL}", None, {}, 404),
+    ("GET", "/servers/a-1/connect-info?protocol=vnc&type=novnc", None, {}, 409),
+    ("GET", "/servers/web-1/connect-info?protocol=vnc&type=webmks", None, {}, 404),
+    ("GET", "/servers/web-1/connect-info", None, {}, 422),
+    ("GET", "/servers/web-1/connect-info?protocol=vnc&type=novnc", None, {}, 501),
     ("DELETE", "/grants/g-1", None, {}, 204),
     ("DELETE", "/grants/g-9", None, {}, 404),
     ("DELETE", "/grants/g-9", None, {"Authorization": "Basic YTpi"}, 401),
@@ -337,7 +347,7 @@ class TestCase53:
             text = await schemathesis(
                 f"http://{api.host}", f"-HAuthorization: Bearer {api.key.reveal()}", cwd=tmp_path
             )
-        assert "9 / 9" in text or "9 selected" in text, text
+        assert "10 / 10" in text or "10 selected" in text, text
 
     @pytest.mark.timeout(1800)
     async def test_case_53_without_a_key(self, tmp_path: Path) -> None:

@@ -56,6 +56,13 @@ class TestIdentify:
         assert (caller.name, caller.servers, caller.subjects) == ("portal", ("web-*",), ("alice",))
         assert CALLERS.identify([f"Bearer {OTHER.reveal()}"]).name == "robot"
 
+    def test_secrets_are_for_keys_that_say_so(self) -> None:
+        trusted = KeyEntry(sha256=hash_of(UNKNOWN), see_secrets=True)
+        callers = Callers({"trusted": trusted, "robot": KeyEntry(sha256=hash_of(OTHER))})
+        assert callers.identify([f"Bearer {UNKNOWN.reveal()}"]).see_secrets
+        assert not callers.identify([f"Bearer {OTHER.reveal()}"]).see_secrets
+        assert not Callers.anonymous().identify([]).see_secrets
+
     def test_nova_s_header_counts_where_it_is_given(self) -> None:
         assert CALLERS.identify([], [TEXT]).name == "portal"
 

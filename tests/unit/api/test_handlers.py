@@ -19,7 +19,7 @@ from consolekit.api.handlers import rfc3339
 from consolekit.core.errors import StoreUnavailable
 from consolekit.core.types import Scope, Secret
 
-PORTAL, TEAM = new_key(), new_key()
+PORTAL, TEAM, TRUSTED = new_key(), new_key(), new_key()
 GOOD = {"protocol": "vnc", "type": "novnc"}
 CANARY = "C4n4ry_V41ue"
 
@@ -32,9 +32,9 @@ def site() -> Site:
 @pytest.fixture
 def app(site: Site) -> Application:
     team = KeyEntry(sha256=hash_of(TEAM), servers=("web-*",), subjects=("team-*",))
-    return make_api(
-        site.kit, callers=Callers({"portal": KeyEntry(sha256=hash_of(PORTAL)), "team": team}), hosts=[HOST]
-    )
+    trusted = KeyEntry(sha256=hash_of(TRUSTED), see_secrets=True)
+    callers = Callers({"portal": KeyEntry(sha256=hash_of(PORTAL)), "team": team, "trusted": trusted})
+    return make_api(site.kit, callers=callers, hosts=[HOST])
 
 
 async def ask(
@@ -193,6 +193,53 @@ class TestOffers:
     async def test_is_for_no_subject_but_for_a_server(self, app: Application) -> None:
         assert (await ask(app, "GET", "/servers/web-1/consoles", key=TEAM)).status == 200
         assert (await ask(app, "GET", "/servers/off-1/consoles", key=TEAM)).code == "permit_refused"
+
+
+class TestConnectInfo:
+    PATH = "/servers/web-1/connect-info?protocol=serial&type=serial"
+
+    async def test_secrets_only_for_keys_that_may_see_them(self, app: Application) -> None:
+        plain, trusted = [(await ask(app, "GET", self.PATH, key=key)).json() for key in (PORTAL, TRUSTED)]
+        assert plain == {
+            "protocol": "serial",
+            "type": "serial",
+            "server_id": "web-1",
+            "connect_info": {"host": "192.0.2.1", "port": 4000, "sessionTicket": "***"},
+        }
+        assert trusted["connect_info"] == {**plain["connect_info"], "sessionTicket": "of the wires"}
+
+    async def test_secrets_inside(
+        self, app: Application, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def nested(_: object) -> dict[str, object]:
+            return {"ways": [{"ticket": Secret("cst-1")}, 5, None]}
+
+        monkeypatch.setattr(site.kit.registry.get("wires"), "connect_info", nested)
+        assert (await ask(app, "GET", self.PATH)).json()["connect_info"] == {
+            "ways": [{"ticket": "***"}, 5, None]
+        }
+
+    @pytest.mark.parametrize(
+        ("query", "code"),
+        [
+            ("", "invalid_request"),
+            ("protocol=serial", "invalid_request"),
+            ("protocol=&type=serial", "invalid_request"),
+            ("protocol=Serial&type=serial", "invalid_request"),
+            ("protocol=serial&type=serial&type=serial", "malformed_request"),
+            ("protocol=serial&type=serial&secrets=1", "malformed_request"),
+            ("protocol=serial&type=novnc", "unsupported_console"),
+            ("protocol=vnc&type=novnc", "console_not_implemented"),
+        ],
+    )
+    async def test_refusals(self, app: Application, query: str, code: str) -> None:
+        assert (await ask(app, "GET", f"/servers/web-1/connect-info?{query}")).code == code
+
+    async def test_is_for_no_subject_but_for_a_server(self, app: Application) -> None:
+        assert (await ask(app, "GET", self.PATH, key=TEAM)).status == 200
+        other = self.PATH.replace("web-1", "off-1")
+        assert (await ask(app, "GET", other, key=TEAM)).code == "permit_refused"
+        assert (await ask(app, "GET", other)).code == "unknown_server"
 
 
 class TestGrants:
