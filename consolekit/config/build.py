@@ -6,13 +6,13 @@ the others, so that everything wrong is told at once. Knows no HTTP and opens no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
-from consolekit.auth.base import TokenStore
+from consolekit.auth.base import TokenStore, TokenValidator
 from consolekit.auth.stored import StoredTokens
 from consolekit.config.annotations import with_paths
 from consolekit.config.layers import PathKey
@@ -20,12 +20,14 @@ from consolekit.config.load import Loaded, name_origins
 from consolekit.config.model import Config
 from consolekit.core.errors import ConfigError, PluginError, Problem
 from consolekit.core.hooks import Hooks
-from consolekit.core.plugins import HOOKS, PROVIDERS, STORES, load, load_object
+from consolekit.core.plugins import HOOKS, PROVIDERS, STORES, VALIDATORS, load, load_object
 from consolekit.core.provider import API_VERSION, ConsoleProvider
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.schema import problems_of, validator_of
 from consolekit.core.types import Clock, SystemClock
 from consolekit.kit import ConsoleKit, KitSettings
+
+_Plugin = TypeVar("_Plugin")
 
 
 @attrs.frozen(kw_only=True)
@@ -53,17 +55,18 @@ def build_kit(
     Args:
         loaded: The configuration.
         clock: Where time comes from; default: the machine's.
-        registry: Use these providers and load none.
+        registry: Use these providers and load none; nor any validator but that of our own tokens.
 
     Raises:
         ConfigError: every plug-in that cannot be used, with its place and the cure.
         StoreUnavailable: the store is locked or away just now.
     """
     config, clock = loaded.config, clock or SystemClock()
-    hooks, problems = Hooks(), []
+    hooks, problems, more = Hooks(), [], list[TokenValidator]()
     if registry is None:
         registry = ProviderRegistry()
         problems = _fill(registry, loaded)
+        problems += _add_validators(more, loaded, clock)
     problems += _register(hooks, config)
     store_class, options, store_problems = _store_class(loaded)
     problems += store_problems
@@ -75,11 +78,12 @@ def build_kit(
         registry=registry,
         store=store,
         issuer=tokens,
-        validators=[tokens],
+        validators=[tokens, *more],
         hooks=hooks,
         clock=clock,
         settings=KitSettings(
             base_url=base_url(config),
+            base_urls=config.proxy.base_urls,
             token_seconds=config.tokens.seconds,
             session_seconds=config.limits.session_seconds,
         ),
@@ -95,6 +99,7 @@ def base_url(config: Config) -> str:
 def plugin_problems(loaded: Loaded) -> list[Problem]:
     """What ``build_kit`` would refuse, found without opening the store."""
     problems = _fill(ProviderRegistry(), loaded) + _register(Hooks(), loaded.config)
+    problems += _add_validators([], loaded, SystemClock())
     return problems + _store_class(loaded)[2]
 
 
@@ -143,15 +148,54 @@ def _provider(loaded: Loaded, name: str) -> ConsoleProvider:
         raise ConfigError([_plugin_problem(f"{path}.use", exc)]) from exc
     _check_class(cls, f"{path}.use")
     options = _checked_options(loaded, cls.config_schema, section.options, ("providers", name))
+    return _made(lambda: cls.from_config(options), path, "provider")
+
+
+def _made(make: Callable[[], _Plugin], path: str, kind: str) -> _Plugin:
+    """What ``from_config`` gives.
+
+    Raises:
+        ConfigError: it refuses the options, or fails.
+    """
     try:
-        return cls.from_config(options)
+        return make()
     except ConfigError as exc:
         raise ConfigError([_inside(path, problem) for problem in exc.problems]) from exc
     except Exception as exc:
         # its text could quote a value, so only its kind is told; --debug shows the rest
-        raise ConfigError(
-            [Problem(path, f"the provider cannot be made of it: {type(exc).__name__}")]
-        ) from exc
+        raise ConfigError([Problem(path, f"the {kind} cannot be made of it: {type(exc).__name__}")]) from exc
+
+
+def _add_validators(found: list[TokenValidator], loaded: Loaded, clock: Clock) -> list[Problem]:
+    problems: list[Problem] = []
+    for name in loaded.config.validators:
+        try:
+            found.append(_validator(loaded, name, clock))
+        except ConfigError as exc:
+            problems += exc.problems
+    return problems
+
+
+def _validator(loaded: Loaded, name: str, clock: Clock) -> TokenValidator:
+    """Load, check and make one validator.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    path, section = f"validators.{name}", loaded.config.validators[name]
+    try:
+        cls: type[TokenValidator] = load(VALIDATORS, section.use, TokenValidator)
+        options = _checked_options(loaded, cls.config_schema, section.options, ("validators", name))
+    except PluginError as exc:
+        raise ConfigError([_plugin_problem(f"{path}.use", exc)]) from exc
+    except ValueError as exc:
+        text = f"this validator's config_schema is {exc}; tell its author"
+        raise ConfigError([Problem(f"{path}.use", text)]) from exc
+    made = _made(lambda: cls.from_config(options, clock=clock), path, "validator")
+    unknown = [word for word in made.provider_names() if word not in loaded.config.providers]
+    if unknown:
+        raise ConfigError([Problem(path, f"names providers that are not configured: {', '.join(unknown)}")])
+    return made
 
 
 def _check_class(cls: type[ConsoleProvider], path: str) -> None:

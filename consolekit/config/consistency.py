@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from consolekit.config.address import Address
 from consolekit.config.model import Config
@@ -16,6 +17,7 @@ def contradictions(config: Config) -> list[Problem]:
         *_open_api(config),
         *_same_address(config),
         *_no_name(config),
+        *_other_prefix(config),
     ]
 
 
@@ -60,6 +62,15 @@ def link_problems(config: Config) -> list[Problem]:
         message = "is needed, since proxy.listen leaves the port open and links need one"
         return [Problem("proxy.base_url", message)]
     return []
+
+
+def _other_prefix(config: Config) -> Iterator[Problem]:
+    own = urlsplit(config.proxy.base_url).path.rstrip("/")
+    for name, url in config.proxy.base_urls.items():
+        if urlsplit(url).path.rstrip("/") != own:
+            yield Problem(
+                f"proxy.base_urls.{name}", "has another path than proxy.base_url; the proxy serves that one"
+            )
 
 
 def role_problems(config: Config, *, proxy: bool, api: bool) -> list[Problem]:

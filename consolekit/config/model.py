@@ -9,12 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 import attrs
 
 from consolekit.config.address import Address, check_host, check_origin
-from consolekit.config.option import base_url, between, each, one_of, option, patterns, sha256, word
+from consolekit.config.option import (
+    base_url,
+    base_urls,
+    between,
+    each,
+    one_of,
+    option,
+    patterns,
+    sha256,
+    word,
+)
 from consolekit.core.schema import MAX_TTL_SECONDS
 
 
@@ -31,6 +42,12 @@ class ProxyConfig:
         "Links begin with it. Empty: made from `listen` and `cert`.",
         "",
         check=base_url,
+    )
+    base_urls: Mapping[str, str] = option(
+        "The same for single console types, where they have a name of their own: "
+        '`{ webmks = "https://mks.example.org" }`. Their path prefix is that of `base_url`.',
+        MappingProxyType({}),
+        check=base_urls,
     )
     cert: Path | None = option(
         "PEM file of the certificate with its chain. Empty: plain HTTP (behind a proxy that does TLS).", None
@@ -66,6 +83,11 @@ class ApiKey:
     )
     subjects: tuple[str, ...] = option(
         "Shell patterns of the subjects it may ask for.", ("*",), check=patterns
+    )
+    see_secrets: bool = option(
+        "Whether it may see what opens something at a hypervisor itself (connection information). Whoever "
+        "has that may do what the gateway's own account may do there.",
+        False,
     )
 
 
@@ -176,6 +198,14 @@ class ProviderConfig:
 
 
 @attrs.frozen(kw_only=True)
+class ValidatorConfig:
+    """Another issuer whose tokens open consoles here: `[validators.NAME]`. Its own keys stand here too."""
+
+    use: str = option("Which installed validator: `nova`, or one of an installed package.", check=word)
+    options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(kw_only=True)
 class Config:
     """Everything that an operator decides."""
 
@@ -189,6 +219,9 @@ class Config:
     hooks: HooksConfig = option("Plug-ins that listen.", factory=HooksConfig)
     providers: Mapping[str, ProviderConfig] = option(
         "Where consoles come from, by name, in the order of asking.", factory=dict
+    )
+    validators: Mapping[str, ValidatorConfig] = option(
+        "Whose tokens are good besides our own, by name, in the order of asking.", factory=dict
     )
 
 

@@ -6,12 +6,13 @@ No check quotes the value that it refuses: it could be a secret in the wrong pla
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 
 from consolekit.config.address import check_base_url
+from consolekit.core.types import ConsoleKey
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 Check = Callable[[Any], None]
@@ -83,6 +84,23 @@ def base_url(text: str) -> None:
     """
     if text:
         check_base_url(text)
+
+
+def base_urls(urls: Mapping[str, str]) -> None:
+    """Check of base URLs by console type.
+
+    Raises:
+        ValueError: a name is no console type, or a URL does not hold.
+    """
+    for name, url in urls.items():
+        try:
+            ConsoleKey("any", name)
+        except ValueError:
+            raise ValueError("has a key that is no console type such as webmks") from None
+        try:
+            check_base_url(url)
+        except ValueError as exc:
+            raise ValueError(f"{name} {exc}") from None
 
 
 def sha256(text: str) -> None:

@@ -10,6 +10,7 @@ import datetime
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 import attrs
@@ -36,6 +37,7 @@ from consolekit.config.model import (
     ProxyConfig,
     TimeoutsConfig,
     TokensConfig,
+    ValidatorConfig,
 )
 from consolekit.core.errors import ConfigError, Problem
 
@@ -49,7 +51,7 @@ _SECTIONS = (
     LogConfig,
     HooksConfig,
 )
-_OPEN_SECTIONS = (TokensConfig, ProviderConfig)  # a plug-in's own keys stand beside ours
+_OPEN_SECTIONS = (TokensConfig, ProviderConfig, ValidatorConfig)  # a plug-in's own keys stand beside ours
 _NAMES = {
     bool: "true or false",
     int: "a whole number",
@@ -125,6 +127,13 @@ def _words(value: Any, _: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _texts(value: Any, _: Any) -> Mapping[str, str]:
+    for name, text in _strict(dict)(value, dict).items():
+        if type(text) is not str:
+            raise ValueError(f"{name} must be text, not {_NAMES.get(type(text), 'this')}")
+    return MappingProxyType(dict(value))
+
+
 def _table(kind: Any) -> Callable[[Any, Any], Any]:
     """A hook for tables by name."""
 
@@ -152,8 +161,10 @@ _HOOKS: dict[Any, Callable[[Any, Any], Any]] = {
     Address | None: _maybe_address,
     Path | None: _maybe_path,
     tuple[str, ...]: _words,
+    Mapping[str, str]: _texts,
     Mapping[str, ApiKey]: _table(ApiKey),
     Mapping[str, ProviderConfig]: _table(ProviderConfig),
+    Mapping[str, ValidatorConfig]: _table(ValidatorConfig),
 }
 
 

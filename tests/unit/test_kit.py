@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,11 +28,12 @@ from consolekit.core.errors import (
 )
 from consolekit.core.hooks import hookimpl
 from consolekit.core.registry import ProviderRegistry
-from consolekit.core.types import Action, Caller, ConsoleRequest, Grant, Scope, Secret
+from consolekit.core.types import Action, Caller, ConsoleKey, ConsoleRequest, Grant, Scope, Secret
 from consolekit.kit import ConsoleKit, ConsoleLink, KitSettings
 from consolekit.testing.clock import ManualClock
 
 GOOD = {"protocol": "vnc", "type": "novnc"}
+MKS = ConsoleKey("mks", "webmks")
 
 
 @pytest.fixture
@@ -75,6 +77,12 @@ class TestCreate:
         }
         assert (link.key, link.server_id) == (VNC, "web-1")
         assert link.expires_at == site.clock.now() + 60
+
+    async def test_a_console_type_may_have_its_own_base(self) -> None:
+        site = make_site(base_urls={"serial": "https://serial.example.org/gw/"})
+        serial = await site.kit.create("web-1", {"protocol": "serial", "type": "serial"}, caller=PORTAL)
+        assert serial.url.reveal().startswith("https://serial.example.org/gw/console/#")
+        assert (await create(site)).url.reveal().startswith("https://consoles.example.org/gw/console/#")
 
     async def test_what_it_gives_prints_no_secret(self, site: Site) -> None:
         link = await create(site)
@@ -184,6 +192,81 @@ class TestCreate:
         site.kit.issuer = Down()
         with pytest.raises(StoreUnavailable):
             await create(site)
+
+
+class Elsewhere(Rack):
+    """Machines whose only way is past us, and one that is beside a way of ours."""
+
+    keys = (MKS,)
+
+    def __init__(self) -> None:
+        super().__init__(
+            page_1=ConsoleNotImplemented("the hypervisor's own page"), sick_1=ValueError("a bug")
+        )
+
+    async def connect_info(self, request: ConsoleRequest) -> Mapping[str, object]:
+        if request.server_id == "sick-1":
+            raise ValueError("a bug")
+        return {"host": "vc.lab", "sessionTicket": Secret("cst-1")}
+
+
+class TestConnectInfo:
+    @pytest.fixture
+    def site(self) -> Site:
+        return make_site(Elsewhere())
+
+    @pytest.mark.parametrize("server_id", ["web-1", "page-1"])
+    async def test_in_the_hypervisors_words(
+        self, site: Site, server_id: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        info = await site.kit.connect_info(server_id, MKS, caller=PORTAL)
+        assert info == {"host": "vc.lab", "sessionTicket": Secret("cst-1")}
+        (record,) = (r for r in caplog.records if r.message == "connection information given")
+        assert record.__dict__["caller"] == "portal"
+        assert "cst-1" not in caplog.text
+
+    async def test_most_pairs_have_none(self, site: Site) -> None:
+        with pytest.raises(ConsoleNotImplemented, match="vnc/novnc is opened through its link only"):
+            await site.kit.connect_info("web-1", VNC, caller=PORTAL)
+
+    @pytest.mark.parametrize(
+        ("server_id", "key", "error"),
+        [
+            ("off-1", MKS, ConsoleConflict),
+            ("late-1", MKS, ConsoleUnavailable),
+            ("web-9", MKS, UnknownServer),
+            ("sick-1", MKS, ProviderError),
+            ("../", MKS, InvalidRequest),
+            ("web-1", ConsoleKey("mks", "novnc"), UnsupportedConsole),
+            ("web-1", ConsoleKey("vnc", "xvpvnc"), ConsoleNotImplemented),
+        ],
+    )
+    async def test_refusals(
+        self, site: Site, server_id: str, key: ConsoleKey, error: type[Exception]
+    ) -> None:
+        with pytest.raises(error):
+            await site.kit.connect_info(server_id, key, caller=PORTAL)
+
+    async def test_the_first_provider_that_knows_the_server_is_the_one_asked(self) -> None:
+        """Another one's server of the same id is another server."""
+        site = make_site(OwnPage(), Elsewhere())
+        with pytest.raises(ConsoleNotImplemented):
+            await site.kit.connect_info("web-1", MKS, caller=PORTAL)
+        assert (await site.kit.connect_info("page-1", MKS, caller=PORTAL))["host"] == "vc.lab"
+
+    async def test_hooks_are_asked_before_the_provider(self, site: Site) -> None:
+        recorder = Recorder((Action.CONNECT_INFO, "web-1"))
+        site.kit.hooks.register(recorder, "recorder")
+        with pytest.raises(PermitRefused):
+            await site.kit.connect_info("web-1", MKS, caller=PORTAL)
+        assert recorder.asked == [("portal", Action.CONNECT_INFO, "web-1", "portal")]
+
+
+class OwnPage(Rack):
+    """Knows ``web-1`` and has no way past us."""
+
+    keys = (MKS,)
 
 
 class TestOffers:

@@ -114,6 +114,36 @@ async def test_a_base_url_decides_names_and_prefix():
         await server.aclose()
 
 
+async def test_a_console_type_of_its_own_name_is_answered_and_its_page_let_in():
+    proxy = ProxyConfig(
+        listen=ANYWHERE,
+        base_url="https://consoles.example.org",
+        base_urls={"webmks": "https://MKS.example.org:8443"},
+    )
+    server = Server(attrs.evolve(CONFIG, proxy=proxy), make_kit())
+    await server.start()
+    try:
+        port = server._listeners[0].port
+        page = f"http://127.0.0.1:{port}/console/"
+        for host, status in (("mks.example.org:8443", 200), ("mks.example.org", 421)):
+            assert (await get(page, Host=host))[0] == status
+        for origin, status in (
+            (b"https://mks.example.org:8443", b"401"),
+            (b"https://mks.example.org", b"403"),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                b"GET /ws HTTP/1.1\r\nHost: mks.example.org:8443\r\nOrigin: " + origin + b"\r\n"
+                b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            assert (await reader.readline()).split()[1] == status
+            writer.close()
+            await writer.wait_closed()
+    finally:
+        await server.aclose()
+
+
 async def test_keys_are_asked_for_and_none_is_said_aloud(caplog):
     caplog.set_level(logging.INFO, logger="consolekit")
     server = Server(CONFIG, make_kit(), proxy=False)

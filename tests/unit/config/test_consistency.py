@@ -29,6 +29,11 @@ def test_the_defaults_agree() -> None:
     assert contradictions(Config()) == []
 
 
+def test_other_names_with_the_same_path_agree() -> None:
+    proxy = ProxyConfig(base_url="https://a/x/", base_urls={"webmks": "https://b/x"})
+    assert contradictions(Config(proxy=proxy)) == []
+
+
 @pytest.mark.parametrize(
     ("config", "path"),
     [
@@ -41,6 +46,11 @@ def test_the_defaults_agree() -> None:
         (Config(api=ApiConfig(listen=Address("127.0.0.1", 6080))), "api.listen"),
         (Config(admin=AdminConfig(listen=Address("127.0.0.1", 6081))), "admin.listen"),
         (Config(proxy=ProxyConfig(listen=EVERYWHERE)), "proxy.base_url"),
+        (Config(proxy=ProxyConfig(base_urls={"webmks": "https://a/x"})), "proxy.base_urls.webmks"),
+        (
+            Config(proxy=ProxyConfig(base_url="https://a/x", base_urls={"webmks": "https://b"})),
+            "proxy.base_urls.webmks",
+        ),
     ],
 )
 def test_contradictions(config: Config, path: str) -> None:

@@ -11,6 +11,7 @@ from consolekit.config.model import ApiKey, Config, TokensConfig, settings
 DEFAULTS = {
     "proxy.listen": Address("127.0.0.1", 6080),
     "proxy.base_url": "",
+    "proxy.base_urls": {},
     "proxy.cert": None,
     "proxy.key": None,
     "proxy.allowed_origins": (),

@@ -7,7 +7,17 @@ from typing import Any
 import attrs
 import pytest
 
-from consolekit.config.option import base_url, between, each, one_of, option, patterns, sha256, word
+from consolekit.config.option import (
+    base_url,
+    base_urls,
+    between,
+    each,
+    one_of,
+    option,
+    patterns,
+    sha256,
+    word,
+)
 
 
 def test_a_field_carries_its_documentation_and_its_check() -> None:
@@ -34,6 +44,11 @@ def test_a_field_carries_its_documentation_and_its_check() -> None:
         (patterns, [("*",)], [(), ("",)]),
         (sha256, ["ab" * 32, "AB" * 32], ["", "ab", "s3cret" * 11]),
         (base_url, ["", "https://a"], ["s3cret"]),
+        (
+            base_urls,
+            [{}, {"webmks": "https://a/x", "spice-html5": "http://[::1]:6080"}],
+            [{"webmks": "s3cret"}, {"webmks": ""}, {"WebMKS": "https://a"}, {"": "https://a"}],
+        ),
         (each(word), [(), ("a",)], [("a", "")]),
     ],
 )

@@ -23,6 +23,15 @@ def test_nothing_gives_the_defaults() -> None:
     assert structure({}).tokens.seconds == 60
 
 
+def test_texts_by_name() -> None:
+    urls = {"webmks": "https://mks.example.org"}
+    assert structure({"proxy": {"base_urls": urls}}).proxy.base_urls == urls
+    found = problems(proxy={"base_urls": {"webmks": 5}})
+    assert found == {"proxy.base_urls": "webmks must be text, not a whole number"}
+    assert "is written https" in problems(proxy={"base_urls": {"webmks": "mks"}})["proxy.base_urls"]
+    assert problems(proxy={"base_urls": "https://a"}) == {"proxy.base_urls": "must be a table, not text"}
+
+
 def test_values() -> None:
     config = structure(
         {
