@@ -6,7 +6,6 @@ Knows every layer below; decides nothing that is not about being a process.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import ssl
@@ -104,7 +103,12 @@ class Server:
         if api.authentication == "none":  # and so for nobody but loopback, whatever else is allowed
             return make_api(self._kit, callers=Callers.anonymous(), hosts=hosts)
         keys = {
-            name: KeyEntry(sha256=key.sha256, servers=key.servers, subjects=key.subjects)
+            name: KeyEntry(
+                sha256=key.sha256,
+                servers=key.servers,
+                subjects=key.subjects,
+                see_secrets=key.see_secrets,
+            )
             for name, key in api.keys.items()
         }
         try:
@@ -186,7 +190,6 @@ async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> in
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     await server.start()
-    gc.freeze()  # what is here now stays: the collector need not look through it again and again
     await server.wait()
     await server.aclose(drain_seconds=config.timeouts.drain_seconds)
     return 0
@@ -211,10 +214,12 @@ def _proxy_settings(config: Config, base_url: str, port: int) -> ProxySettings:
     own = _own_hosts(config.proxy.listen, port, url.scheme)
     local = {f"{url.scheme}://{host}" for host in own} if url.hostname in _plain_loopback() else set()
     limits, timeouts = config.limits, config.timeouts
+    public = [url, *(urlsplit(other) for other in config.proxy.base_urls.values())]
+    hosts = {_netloc(each.netloc, each.scheme) for each in public}
+    origins = {f"{each.scheme}://{_netloc(each.netloc, each.scheme)}" for each in public}
     return ProxySettings(
-        origins=frozenset({f"{url.scheme}://{_netloc(url.netloc, url.scheme)}"} | local)
-        | _lower(config.proxy.allowed_origins),
-        hosts=own | {_netloc(url.netloc, url.scheme)} | _lower(config.proxy.allowed_hosts),
+        origins=frozenset(origins | local) | _lower(config.proxy.allowed_origins),
+        hosts=own | hosts | _lower(config.proxy.allowed_hosts),
         allow_no_origin=config.proxy.allow_no_origin,
         prefix=url.path.rstrip("/"),
         web_root=config.proxy.web_root,
