@@ -17,6 +17,7 @@ import click
 import yaml
 from prometheus_client import CollectorRegistry
 
+from consolekit.auth.nova import NovaTokens
 from consolekit.auth.sqlite import SqliteTokenStore, default_path
 from consolekit.cli.main import cli
 from consolekit.config import model
@@ -150,7 +151,9 @@ def configuration() -> str:
         if name == "api":
             parts.append(f"### `[api.keys.NAME]`\n\n{_first_line(model.ApiKey)}\n\n{_fields(model.ApiKey)}")
     provider = f"{_first_line(model.ProviderConfig)}\n\n{_fields(model.ProviderConfig)}"
-    return "\n".join([*parts, f"## `[providers.NAME]`\n\n{provider}", _vnc()])
+    validator = f"{_first_line(model.ValidatorConfig)}\n\n{_fields(model.ValidatorConfig)}"
+    parts += [f"## `[providers.NAME]`\n\n{provider}", _vnc()]
+    return "\n".join([*parts, f"## `[validators.NAME]`\n\n{validator}", _nova()])
 
 
 def _default(value: Any) -> str:
@@ -193,6 +196,15 @@ def _vnc() -> str:
         '### `use = "vnc"`: `[providers.NAME.servers.SERVER_ID]`\n\n'
         f"{schema['properties']['servers']['description']}\n\n{_properties(server)}\n"
         f"#### `[providers.NAME.servers.SERVER_ID.tls]`\n\n{tls['description']}\n\n{_properties(tls)}"
+    )
+
+
+def _nova() -> str:
+    schema = NovaTokens.config_schema
+    auth = schema["properties"]["auth"]
+    return (
+        f'### `use = "nova"`\n\n{_properties(schema)}\n'
+        f"#### `[validators.NAME.auth]`\n\n{auth['description']}\n\n{_properties(auth)}"
     )
 
 

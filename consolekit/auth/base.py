@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final, Self
 
 import attrs
@@ -57,7 +57,28 @@ class TokenIssuer(ABC):
 
 
 class TokenValidator(ABC):
-    """Says what a token stands for. Entry-point group ``consolekit.token_validators``."""
+    """Says what a token stands for. Entry-point group ``consolekit.token_validators``.
+
+    Attributes:
+        config_schema: JSON Schema of the operator's ``[validators.NAME]`` table without ``use``.
+    """
+
+    config_schema: ClassVar[Mapping[str, Any]] = {"type": "object", "additionalProperties": False}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, clock: Clock) -> Self:
+        """Build from the operator's table, which ``config_schema`` has already accepted.
+
+        Args:
+            config: The table as plain data; relative paths in it are already absolute.
+            clock: Where time comes from.
+
+        Raises:
+            ConfigError: a value is wrong in a way that no schema can say.
+        """
+        make: Any = cls  # its constructor is its own
+        made: Self = make(**config, clock=clock)
+        return made
 
     @abstractmethod
     async def validate(self, token: Secret, context: AccessContext) -> Grant:
@@ -89,6 +110,13 @@ class TokenValidator(ABC):
             StoreUnavailable: it could not be told.
         """
         return None
+
+    def provider_names(self) -> Sequence[str]:
+        """The configured providers that its grants will name, where it was told them. Default: none."""
+        return ()
+
+    async def aclose(self) -> None:
+        """The validator ends; give back connections and threads. Default: nothing."""
 
 
 class TokenStore(ABC):

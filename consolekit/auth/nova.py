@@ -5,54 +5,72 @@ microversions 2.31 and 2.99; administrators only). The one door to keystoneauth1
 in a bounded pool. Nothing is kept but the service token, which is renewed once for all who wait for it.
 
 Nova's tokens can be used until they expire; that is Nova's rule and stays so here. Nova's answer names no
-console type: what ``internal_access_path`` looks like tells VMware's from the others.
+console type: what ``internal_access_path`` looks like tells VMware's from the others, ``tls_port`` tells
+native SPICE.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 import re
 import secrets
 import threading
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import attrs
 
 from consolekit.auth.base import AccessContext, TokenValidator
+from consolekit.auth.novaschema import ANSWER, CONFIG_SCHEMA
 from consolekit.core.errors import ConfigError, Problem, StoreUnavailable, TokenRefused
-from consolekit.core.schema import problems_of, validator_of
+from consolekit.core.schema import problems_of
 from consolekit.core.types import Clock, ConsoleKey, ConsoleRequest, Grant, Secret, Target
 
 if TYPE_CHECKING:  # an extra: imported where it is used
     from keystoneauth1.session import Session
 
-_log = logging.getLogger(__name__)
+_VNC, _MKS = ConsoleKey("vnc", "novnc"), ConsoleKey("mks", "webmks")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MICROVERSIONS = ("2.99", "2.31")
 _WORKERS = 8
 _LONGEST_ANSWER = 64 * 1024
+_LAST_ENDS = 1024
 
-_ANSWER = validator_of(
-    {
-        "type": "object",
-        "required": ["console"],
-        "properties": {
-            "console": {
-                "type": "object",
-                "required": ["instance_uuid", "host", "port"],
-                "properties": {
-                    "instance_uuid": {"type": "string", "minLength": 1, "maxLength": 64},
-                    "host": {"type": "string", "minLength": 1, "maxLength": 255},
-                    "port": {"type": "integer", "minimum": 1, "maximum": 65535},
-                    "tls_port": {"type": ["integer", "null"]},
-                    "internal_access_path": {"type": ["string", "null"], "maxLength": 8192},
-                },
-            }
-        },
-    }
-)
+
+class _Masked(logging.Filter):
+    """Takes tokens out of what urllib3 logs of a request: it logs every path, at the level DEBUG."""
+
+    _PATH = re.compile(r"(/os-console-auth-tokens/)[^\s/?]+")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Mask, and let pass."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                self._PATH.sub(r"\1***", arg) if isinstance(arg, str) else arg for arg in record.args
+            )
+        return True
+
+
+_MASKED = _Masked()
+
+
+@attrs.frozen
+class _Asked:
+    """What was true when a look-up was asked for: what others have learnt since need not be tried again.
+
+    Attributes:
+        renewals: How often the service token had been renewed.
+        failures: How often Keystone had failed to give one.
+    """
+
+    renewals: int
+    failures: int
 
 
 class NovaTokens(TokenValidator):
@@ -69,31 +87,12 @@ class NovaTokens(TokenValidator):
         seconds: Deadline of a look-up.
         session_seconds: How long a session may last.
         clock: Where time comes from.
+
+    Raises:
+        ConfigError: the extra is not installed, or the password file cannot be read.
     """
 
-    config_schema: Mapping[str, Any] = {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["auth"],
-        "properties": {
-            "auth": {
-                "type": "object",
-                "required": ["auth_url"],
-                "properties": {
-                    "password": {"type": "string", "writeOnly": True},
-                    "password_file": {"type": "string", "format": "path"},
-                },
-                "additionalProperties": {"type": "string"},
-            },
-            "vnc_provider": {"type": "string"},
-            "mks_provider": {"type": "string"},
-            "ca_file": {"type": "string", "format": "path"},
-            "interface": {"enum": ["public", "internal", "admin"]},
-            "region": {"type": "string"},
-            "seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 60},
-            "session_seconds": {"type": "number", "minimum": 1},
-        },
-    }
+    config_schema: ClassVar[Mapping[str, Any]] = CONFIG_SCHEMA
 
     def __init__(
         self,
@@ -108,22 +107,16 @@ class NovaTokens(TokenValidator):
         seconds: float = 5.0,
         session_seconds: float = 12 * 3600.0,
     ) -> None:
-        self._providers = {"vnc/novnc": vnc_provider, "mks/webmks": mks_provider}
+        self._providers = {_VNC: vnc_provider, _MKS: mks_provider}
         self._clock, self._seconds, self._session_seconds = clock, seconds, session_seconds
         self._session = _session(dict(auth), ca_file, seconds)
         self._where = {"service_type": "compute", "interface": interface, "region_name": region or None}
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="consolekit-nova")
         self._renewal = threading.Lock()
+        self._renewals = self._failures = 0
         self._microversion = _MICROVERSIONS[0]
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], *, clock: Clock) -> Self:
-        """Build from the operator's table, which ``config_schema`` has already accepted.
-
-        Raises:
-            ConfigError: the extra is not installed, or the password file cannot be read.
-        """
-        return cls(**config, clock=clock)
+        self._ends: OrderedDict[str, str] = OrderedDict()
+        logging.getLogger("urllib3.connectionpool").addFilter(_MASKED)
 
     async def validate(self, token: Secret, context: AccessContext) -> Grant:
         """Look the token up.
@@ -132,31 +125,58 @@ class NovaTokens(TokenValidator):
             TokenRefused: it has not the shape of Nova's tokens, or Nova does not know it (any more).
             StoreUnavailable: Nova or Keystone did not answer properly in time.
         """
+        return self._grant(await self._ask(token), _grant_id(token, context))
+
+    async def released(self, grant: Grant, outcome: str, *, resumable: bool) -> None:
+        """Remember for a while why it ended, for the browser that will ask."""
+        self._ends[grant.id] = outcome
+        self._ends.move_to_end(grant.id)
+        while len(self._ends) > _LAST_ENDS:
+            self._ends.popitem(last=False)
+
+    async def outcome(self, token: Secret, context: AccessContext) -> str | None:
+        """Why the last attempt of this same browser ended, where this process has seen it end.
+
+        Raises:
+            TokenRefused: Nova does not know the token (any more).
+            StoreUnavailable: Nova or Keystone did not answer properly in time.
+        """
+        if (end := self._ends.get(_grant_id(token, context))) is None:
+            await self._ask(token)
+        return end
+
+    def provider_names(self) -> Sequence[str]:
+        """The configured providers that its grants name."""
+        return [name for name in self._providers.values() if name]
+
+    async def _ask(self, token: Secret) -> Mapping[str, Any]:
         if not _UUID.fullmatch(token.reveal()):
             raise TokenRefused("not the shape of a Nova token")
+        asked = _Asked(self._renewals, self._failures)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._seconds):
-                console = await loop.run_in_executor(self._pool, self._look_up, token)
+                return await loop.run_in_executor(self._pool, self._look_up, token, asked)
         except TimeoutError as exc:
             raise StoreUnavailable(f"Nova gave no answer within {self._seconds:g} s") from exc
-        return self._grant(console)
 
     async def aclose(self) -> None:
         """Give back the threads; look-ups that hang end by their own deadline."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _grant(self, console: Mapping[str, Any]) -> Grant:
+    def _grant(self, console: Mapping[str, Any], grant_id: str) -> Grant:
         access = console.get("internal_access_path") or ""
-        vmware = access.startswith(("{", "/ticket/"))
-        key = ConsoleKey("mks", "webmks") if vmware else ConsoleKey("vnc", "novnc")
-        provider = self._providers[str(key)]
+        if console.get("tls_port"):
+            raise TokenRefused("it is of a native SPICE console, which no browser shows")
+        key = _MKS if access.startswith(("{", "/ticket/")) else _VNC
+        provider = self._providers[key]
         if not provider:
             raise TokenRefused(f"no provider is configured for Nova's {key} consoles")
-        now = self._clock.now()
+        now, server_id = self._clock.now(), console["instance_uuid"]
         return Grant(
-            id=f"nova-{secrets.token_hex(8)}",
-            request=ConsoleRequest(key=key, server_id=console["instance_uuid"], subject="nova"),
+            id=grant_id,
+            # Nova does not say for whom; one subject for all would share one limit
+            request=ConsoleRequest(key=key, server_id=server_id, subject=f"nova:{server_id}"),
             provider=provider,
             issued_at=now,
             expires_at=now + self._session_seconds,
@@ -168,31 +188,31 @@ class NovaTokens(TokenValidator):
 
     # ---- in the pool's threads
 
-    def _look_up(self, token: Secret) -> Mapping[str, Any]:
-        status, body = self._get(token)
+    def _look_up(self, token: Secret, asked: _Asked) -> Mapping[str, Any]:
+        status, body = self._get(token, asked)
         if status == 406 and self._microversion != _MICROVERSIONS[-1]:
             self._microversion = _MICROVERSIONS[-1]  # an older Nova, until the process ends
-            status, body = self._get(token)
+            status, body = self._get(token, asked)
         if status in (400, 404):
             raise TokenRefused(f"Nova does not know it: HTTP {status}")
         if status != 200:
             raise StoreUnavailable(f"Nova answered HTTP {status} to the look-up of a token")
-        if problems := problems_of(_ANSWER, body):
+        if problems := problems_of(ANSWER, body):
             raise StoreUnavailable(f"Nova's answer is not as its API reference says: {problems[0]}")
         console: Mapping[str, Any] = body["console"]
         return console
 
-    def _get(self, token: Secret) -> tuple[int, Any]:
-        """One look-up, with one renewal of the service token where it is refused."""
-        used = self._service_token()
+    def _get(self, token: Secret, asked: _Asked) -> tuple[int, Any]:
+        """One look-up, with one renewal of the service token where Nova refuses it."""
+        self._service_token(asked)
         status, body = self._request(token)
-        if status == 401:
-            self._renew(used)
+        if status == 401 and self._renewed(asked):
             status, body = self._request(token)
         return status, body
 
     def _request(self, token: Secret) -> tuple[int, Any]:
         from keystoneauth1.exceptions import ClientException
+        from requests.exceptions import RequestException
 
         try:
             response = self._session.request(
@@ -204,29 +224,63 @@ class NovaTokens(TokenValidator):
                 allow_reauth=False,  # ours renews once for all waiters
                 redirect=False,
                 log=False,  # its debug log holds the URL, and so the token
+                stream=True,
             )
-            body = response.json() if len(response.content) <= _LONGEST_ANSWER else None
-        except ClientException as exc:
+            with response:
+                return response.status_code, _read(response)
+        except (ClientException, RequestException) as exc:  # their texts hold the URL
             raise StoreUnavailable(f"Nova cannot be asked: {type(exc).__name__}") from None
-        except ValueError:
-            body = None
-        return response.status_code, body
 
-    def _service_token(self) -> str | None:
+    def _service_token(self, asked: _Asked) -> None:
+        """See that there is one; a failure is the answer to all who were waiting for it."""
+        with self._renewal:
+            if self._failures != asked.failures:
+                raise StoreUnavailable("Keystone gave no token a moment ago")
+            self._fetch()
+
+    def _renewed(self, asked: _Asked) -> bool:
+        """Drop the refused service token and get another, unless somebody has done so since.
+
+        True if it is worth to ask Nova again. A fresh token that is refused too is not: Nova trusts none.
+        """
+        with self._renewal:
+            if self._failures != asked.failures:
+                raise StoreUnavailable("Keystone gave no token a moment ago")
+            if self._renewals == asked.renewals:
+                self._session.invalidate()
+                self._fetch()
+                self._renewals += 1
+            return True
+
+    def _fetch(self) -> None:
         from keystoneauth1.exceptions import ClientException
 
-        with self._renewal:
-            try:
-                return str(self._session.get_token())
-            except ClientException as exc:
-                raise StoreUnavailable(f"Keystone gave no token: {type(exc).__name__}") from None
+        try:
+            self._session.get_token()
+        except ClientException as exc:
+            self._failures += 1
+            raise StoreUnavailable(f"Keystone gave no token: {type(exc).__name__}") from None
 
-    def _renew(self, refused: str | None) -> None:
-        """Drop the refused service token, unless somebody has done so since."""
-        with self._renewal:
-            if self._session.get_token() == refused:
-                self._session.invalidate()
-        self._service_token()
+
+def _grant_id(token: Secret, context: AccessContext) -> str:
+    """One for a browser that comes back, so that its older, half-dead session ends; another for each else."""
+    if not context.resume_hash:
+        return f"nova-{secrets.token_hex(8)}"
+    text = f"{token.reveal()} {context.resume_hash}"
+    return f"nova-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _read(response: Any) -> Any:
+    """The JSON of a bounded body; None where it is none."""
+    data = b""
+    for chunk in response.iter_content(8192):
+        data += chunk
+        if len(data) > _LONGEST_ANSWER:
+            return None
+    try:
+        return json.loads(data)
+    except ValueError:  # UnicodeDecodeError too
+        return None
 
 
 def _session(auth: dict[str, str], ca_file: str, seconds: float) -> Session:

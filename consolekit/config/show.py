@@ -8,15 +8,21 @@ from typing import Any
 
 import attrs
 
-from consolekit.auth.base import TokenStore
+from consolekit.auth.base import TokenStore, TokenValidator
 from consolekit.config.address import Address
 from consolekit.config.annotations import MASK, Schema, masked
 from consolekit.config.layers import Origin, PathKey
 from consolekit.config.load import Loaded
 from consolekit.config.toml import toml_key, toml_value
 from consolekit.core.errors import PluginError
-from consolekit.core.plugins import PROVIDERS, STORES, load
+from consolekit.core.plugins import PROVIDERS, STORES, VALIDATORS, load
 from consolekit.core.provider import ConsoleProvider
+
+_CLASSES: Mapping[str, type[Any]] = {
+    PROVIDERS: ConsoleProvider,
+    STORES: TokenStore,
+    VALIDATORS: TokenValidator,
+}
 
 
 @attrs.frozen
@@ -43,10 +49,11 @@ def shown(loaded: Loaded) -> list[Shown]:
     for name, key in config.api.keys.items():
         found += _section(loaded, ("api", "keys", name), key)
     found += _options(loaded, ("tokens",), config.tokens.options, _schemas(STORES, config.tokens.store))
-    for name, provider in config.providers.items():
-        found += _section(loaded, ("providers", name), provider)
-        schemas = _schemas(PROVIDERS, provider.use)
-        found += _options(loaded, ("providers", name), provider.options, schemas)
+    for table, group in (("providers", PROVIDERS), ("validators", VALIDATORS)):
+        for name, plugin in getattr(config, table).items():
+            found += _section(loaded, (table, name), plugin)
+            schemas = _schemas(group, plugin.use)
+            found += _options(loaded, (table, name), plugin.options, schemas)
     return found
 
 
@@ -104,9 +111,8 @@ def _leaves(loaded: Loaded, path: PathKey, value: Any) -> Iterator[Shown]:
 
 
 def _schemas(group: str, name: str) -> list[Schema]:
-    expected: type[ConsoleProvider] | type[TokenStore] = ConsoleProvider if group == PROVIDERS else TokenStore
     try:
-        cls: Any = load(group, name, expected)
+        cls: Any = load(group, name, _CLASSES[group])
     except PluginError:
         return []  # the names of keys decide alone; `config check` says what is wrong
     return [cls.config_schema]

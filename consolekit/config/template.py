@@ -42,6 +42,15 @@ address = "127.0.0.1:5900"                 # host:port, [IPv6]:port or unix:/pat
 #tls = { ca_file = "ca.pem" }              # VeNCrypt; the certificate must name the host
 """
 
+_VALIDATORS = """\
+# Whose tokens open consoles besides our own: [validators.NAME]. This one asks OpenStack's Nova.
+#[validators.cloud]
+#use = "nova"
+#vnc_provider = "lab"                      # a provider above, with an adopt table
+#auth = { auth_url = "https://keystone.example.org/v3", username = "consolekit" }
+"""
+_BY_HAND = {"providers": _PROVIDERS, "validators": _VALIDATORS}
+
 
 def example(*, key_name: str = "portal", key_sha256: str = "") -> str:
     """A whole, commented configuration.
@@ -52,8 +61,8 @@ def example(*, key_name: str = "portal", key_sha256: str = "") -> str:
     """
     parts = [_HEAD]
     for section in attrs.fields(Config):
-        if section.name == "providers":
-            parts.append(_PROVIDERS)
+        if section.name in _BY_HAND:
+            parts.append(_BY_HAND[section.name])
             continue
         parts.append("\n".join(_section(section.name, section.metadata["doc"])) + "\n")
         if section.name == "api":
