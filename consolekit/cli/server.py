@@ -6,6 +6,7 @@ Knows every layer below; decides nothing that is not about being a process.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import ssl
@@ -190,6 +191,7 @@ async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> in
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     await server.start()
+    gc.freeze()  # what is here now stays: the collector need not look through it again and again
     await server.wait()
     await server.aclose(drain_seconds=config.timeouts.drain_seconds)
     return 0
