@@ -57,6 +57,7 @@ class Wire:
         self._host, self._port, self._policy = host, port, policy
         self._context = _context(policy)
         self._idle: list[http.client.HTTPConnection] = []
+        self._closed = False
         self._lock = threading.Lock()
         self.certificate = b""
         """The host's certificate (DER) as of the last connection; empty before the first."""
@@ -152,15 +153,16 @@ class Wire:
             connection.close()
 
     def _give_back(self, connection: http.client.HTTPConnection, *, keep: bool) -> None:
-        if keep and connection.sock is not None:
-            with self._lock:
+        with self._lock:
+            if keep and not self._closed:
                 self._idle.append(connection)
-        else:
-            connection.close()
+                return
+        connection.close()
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the connections that are not in use now, and each of the others when its answer is there."""
         with self._lock:
+            self._closed = True
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()

@@ -205,3 +205,12 @@ class TestConnection:
         second = wire.request(call, "GET", path, headers={})
         assert b"urn:vim25" in second.body
         wire.close()
+
+    async def test_a_connection_in_use_is_not_kept_when_the_wire_is_closed(
+        self, sim: Simulator, front: Front
+    ) -> None:
+        wire = Wire(HOST, front.port, TlsPolicy(ca_file=sim.ca_file))
+        front.when("versions", lambda handler: (wire.close(), handler.forward())[1])  # type: ignore[func-returns-value]  # both, in order
+        call = Call(30, SystemClock())
+        assert wire.request(call, "GET", "/sdk/vimServiceVersions.xml", headers={}).status == 200
+        assert wire._idle == []
