@@ -19,7 +19,9 @@ import wire
 
 from consolekit.net.channels import Channel, SocketChannel, receive, send_all, start_tls
 from consolekit.proxy.frames import Decoder
+from consolekit.proxy.pump import Pump
 from consolekit.proxy.relay import Relay, RelayEnd, RelaySettings
+from consolekit.proxy.tunnel import Tunnel
 from consolekit.proxy.wheel import TimerWheel
 from consolekit.testing.clock import ManualClock
 
@@ -91,11 +93,11 @@ class Rig:
 
     Attributes:
         viewer: The test's end of the websocket, as raw frames.
-        server: The test's end of the byte stream.
+        server: The test's end of the byte stream, or of the server's websocket.
         ends: What ``on_end`` was called with; once, at most.
     """
 
-    relay: Relay
+    relay: Pump
     viewer: Channel
     server: Channel
     near: tuple[Channel, Channel]
@@ -135,6 +137,25 @@ class Rig:
     async def frames_until_end(self) -> list[wire.Frame]:
         """Everything the viewer gets until the stream ends."""
         frames, rest = wire.parse(await read_to_end(self.viewer))
+        assert not rest
+        return frames
+
+    async def frames_to_server(self, count: int) -> list[wire.Frame]:
+        """Wait for frames at the server's websocket."""
+        found: list[wire.Frame] = []
+        rest = b""
+        async with asyncio.timeout(LIMIT):
+            while len(found) < count:
+                data = await receive(self.server, 65536)
+                assert data, f"the stream ended after {found}"
+                more, rest = wire.parse(rest + data, of_client=True)
+                found += more
+        assert not rest
+        return found
+
+    async def frames_to_server_until_end(self) -> list[wire.Frame]:
+        """Everything the server's websocket gets until the stream ends."""
+        frames, rest = wire.parse(await read_to_end(self.server), of_client=True)
         assert not rest
         return frames
 
@@ -201,6 +222,7 @@ async def running(
     tls_server: Authority | None = None,
     buffer: int = 0,
     pair: Any = tcp_pair,
+    tunnel: bool = False,
     decoder: Decoder | None = None,
     client_payload: bytes = b"",
     server_bytes: bytes = b"",
@@ -226,16 +248,19 @@ async def running(
 
     # an hour a tick: the wheel is really there, and only the test's ticks come
     wheel = TimerWheel(asyncio.get_running_loop(), clock, tick=3600.0 * 8)
-    relay = Relay(
-        client,
-        near,
-        decoder=decoder or Decoder(),
-        client_payload=client_payload,
-        server_bytes=server_bytes,
-        wheel=wheel,
-        settings=RelaySettings(**settings),
-        on_end=on_end,
-    )
+    shared: dict[str, Any] = {"wheel": wheel, "settings": RelaySettings(**settings), "on_end": on_end}
+    relay: Pump
+    if tunnel:
+        relay = Tunnel(client, near, unread=(client_payload, server_bytes), **shared)
+    else:
+        relay = Relay(
+            client,
+            near,
+            decoder=decoder or Decoder(),
+            client_payload=client_payload,
+            server_bytes=server_bytes,
+            **shared,
+        )
     if start:
         relay.start()
     try:

@@ -47,21 +47,24 @@ class Frame:
     fin: bool = True
 
 
-def parse(data: bytes) -> tuple[list[Frame], bytes]:
-    """The whole frames in what a server sent, and the rest."""
+def parse(data: bytes, *, of_client: bool = False) -> tuple[list[Frame], bytes]:
+    """The whole frames in what a server (or a client) sent, and the rest."""
     found = []
     while len(data) >= 2:
         assert not data[0] & 0x70, "a reserved bit"
-        assert not data[1] & 0x80, "a server must not mask"
-        length, at = data[1], 2
+        assert bool(data[1] & 0x80) is of_client, "a server must not mask, a client must"
+        length, at = data[1] & 0x7F, 2
         if length > 125:
             size = 2 if length == 126 else 8
             if len(data) < 2 + size:
                 break
             length, at = int.from_bytes(data[2 : 2 + size], "big"), 2 + size
+        mask = data[at : at + 4] if of_client else b""
+        at += len(mask)
         if len(data) < at + length:
             break
-        found.append(Frame(data[0] & 15, data[at : at + length], bool(data[0] & 0x80)))
+        payload = data[at : at + length]
+        found.append(Frame(data[0] & 15, masked(payload, mask) if mask else payload, bool(data[0] & 0x80)))
         data = data[at + length :]
     return found, data
 
