@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 import trustme
 from gateway import echo, target
@@ -23,6 +24,7 @@ from consolekit.core.errors import (
     CertificateRefused,
     ConnectFailed,
     ConnectTimeout,
+    EndpointRefused,
     HandshakeError,
     HostnameMismatch,
 )
@@ -156,6 +158,51 @@ async def test_the_first_to_fail_makes_way_at_once_and_the_last_failure_is_told(
                      (socket.AF_INET, ("127.0.0.2", 1))]  # fmt: skip
     with pytest.raises(ConnectFailed, match="none:1"):
         await connect(Endpoint(host="none", port=1), seconds=SECONDS)
+
+
+# ---- allowed networks
+
+
+async def test_only_addresses_in_the_allowed_networks_are_connected_to(names):
+    async with target(echo) as endpoint:
+        for good in (["127.0.0.0/8"], ["192.0.2.0/24", "127.0.0.1"], ["127.0.0.1/8"], ["::/0", "0.0.0.0/0"]):
+            allowed = attrs.evolve(endpoint, allowed_networks=tuple(good))
+            assert await echoes(await connect(allowed, seconds=SECONDS))
+        for bad in (["192.0.2.0/24"], ["127.0.0.2/32"], ["::/0"], ["::ffff:127.0.0.1/128"]):
+            with pytest.raises(EndpointRefused, match="not in the allowed networks"):
+                await connect(attrs.evolve(endpoint, allowed_networks=tuple(bad)), seconds=SECONDS)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["2130706433", "0177.0.0.1", "0x7f.1", "127.1", "0", "::ffff:127.0.0.1", "::ffff:7f00:1", "localhost"],
+)
+async def test_however_the_host_is_written_its_resolved_address_counts(host):
+    endpoint = Endpoint(host=host, port=9, allowed_networks=("192.0.2.0/24", "2001:db8::/32"))
+    with pytest.raises(EndpointRefused):
+        await connect(endpoint, seconds=SECONDS)
+
+
+async def test_an_ipv4_address_in_ipv6_clothes_is_judged_as_what_it_is():
+    async with target(echo) as plain:
+        endpoint = Endpoint(host="::ffff:127.0.0.1", port=plain.port, allowed_networks=("127.0.0.0/8",))
+        assert await echoes(await connect(endpoint, seconds=SECONDS))
+
+
+async def test_of_several_addresses_the_others_are_left_out(names):
+    async with target(echo) as endpoint:
+        names["esx.test"] = [
+            (socket.AF_INET, ("192.0.2.1", endpoint.port)),
+            (socket.AF_INET, ("127.0.0.1", endpoint.port)),
+        ]
+        allowed = attrs.evolve(endpoint, host="esx.test", allowed_networks=("127.0.0.0/8",))
+        assert await echoes(await connect(allowed, seconds=SECONDS))
+
+
+async def test_an_allowed_network_that_is_none_allows_nothing():
+    endpoint = Endpoint(host="127.0.0.1", port=9, allowed_networks=("127.0.0.0/8", "everything"))
+    with pytest.raises(EndpointRefused, match="is none"):
+        await connect(endpoint, seconds=SECONDS)
 
 
 async def test_families_take_turns(names, monkeypatch):
@@ -299,6 +346,32 @@ async def test_the_pinned_certificate_and_no_other(stranger):
             with pytest.raises(CertificateRefused, match="pinned"):
                 await connect(endpoint_of(port, pin_sha256=wrong), seconds=SECONDS)
         assert heard == said
+
+
+async def test_a_sha1_pin_where_there_is_nothing_better(stranger):
+    context, better = stranger.serves("whatever.example")
+    async with tls_server(context) as (port, heard):
+        channel = await connect(endpoint_of(port, pin_sha256=better), seconds=SECONDS)
+        assert isinstance(channel, TlsChannel)
+        pin = hashlib.sha1(channel.peer_certificate() or b"").hexdigest()
+        assert await echoes(channel)
+        assert await echoes(await connect(endpoint_of(port, pin_sha1=pin.upper()), seconds=SECONDS))
+        said = bytes(heard)
+        for wrong in ({"pin_sha1": "0" * 40}, {"pin_sha1": pin, "pin_sha256": "0" * 64}):
+            with pytest.raises(CertificateRefused, match="pinned"):
+                await connect(endpoint_of(port, **wrong), seconds=SECONDS)
+        assert heard == said
+
+
+async def test_a_websocket_with_tls_has_its_certificate_checked_here_too(authority, stranger):
+    context, _ = authority.serves("127.0.0.1")
+    async with tls_server(context) as (port, heard):
+        endpoint = attrs.evolve(endpoint_of(port, ca_file=authority.file), transport=Transport.WSS)
+        assert await echoes(await connect(endpoint, seconds=SECONDS))
+        wrong = attrs.evolve(endpoint, tls=TlsPolicy(ca_file=stranger.file))
+        with pytest.raises(CertificateRefused):
+            await connect(wrong, seconds=SECONDS)
+        assert heard == b"hello"
 
 
 async def test_an_old_tls_is_refused(authority):

@@ -307,6 +307,30 @@ async def test_no_secret_leaves_before_the_certificate_is_right(certificate):
         assert await heard == b""
 
 
+@pytest.mark.parametrize("right", [True, False])
+async def test_the_conversation_itself_may_name_the_certificate(certificate, right):
+    """As port 902 of an ESXi host does for its second TLS; the endpoint's own policy is not asked then."""
+    context, pin = certificate
+
+    def told(endpoint: Endpoint) -> Script:
+        yield from read(SERVER, 3)
+        yield from start_tls(SERVER, policy=TlsPolicy(pin_sha256=pin if right else "0" * 64))
+        yield from send(SERVER, b"the secret")
+
+    async def upgrades(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"tls")
+        await writer.start_tls(context)
+        await silence(reader, writer)
+
+    async with target(upgrades) as plain:
+        endpoint = Endpoint(host=plain.host, port=plain.port, tls=TlsPolicy(pin_sha256="1" * 64))
+        if right:
+            (await tried(endpoint, told)).channel.close()
+        else:
+            with pytest.raises(CertificateRefused):
+                await tried(endpoint, told)
+
+
 async def test_tls_with_the_viewer_is_no_part_of_a_handshake():
     def odd(endpoint: Endpoint) -> Script:
         yield from start_tls(CLIENT)
