@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from consolekit.core.errors import ConsoleNotImplemented
 from consolekit.core.handshake import Script
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Target
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, Target, Transport
 
 API_VERSION = 1
 """The contract this package speaks; a provider with another ``api_version`` is not loaded."""
@@ -86,6 +86,22 @@ class ConsoleProvider(ABC):
             ConsoleUnavailable: the target cannot be one of this provider's consoles.
         """
         raise ConsoleNotImplemented("this provider takes no consoles that others have named")
+
+    def named(self, endpoint: Endpoint) -> Target:
+        """Name an endpoint to somebody else who will connect in our stead; the inverse of ``adopt``.
+
+        Default: host, port, and the path of a websocket.
+
+        Raises:
+            ConsoleNotImplemented: it cannot be reached from elsewhere.
+        """
+        if endpoint.transport is Transport.UNIX:
+            raise ConsoleNotImplemented("a unix socket cannot be reached from elsewhere")
+        access = None
+        if endpoint.transport in (Transport.WS, Transport.WSS):
+            secret = endpoint.secret.reveal() if endpoint.secret else ""
+            access = Secret(endpoint.path.replace("{secret}", secret))
+        return Target(host=endpoint.host, port=endpoint.port, access=access)
 
     def handshake(self, endpoint: Endpoint) -> Script | None:
         """The script to play before bytes are relayed. Default None: relay from the first byte."""

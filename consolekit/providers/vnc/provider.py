@@ -12,7 +12,13 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from consolekit.core.errors import ConfigError, ConsoleUnavailable, Problem, UnknownServer
+from consolekit.core.errors import (
+    ConfigError,
+    ConsoleNotImplemented,
+    ConsoleUnavailable,
+    Problem,
+    UnknownServer,
+)
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.types import (
@@ -20,11 +26,18 @@ from consolekit.core.types import (
     ConsoleRequest,
     Endpoint,
     Secret,
+    Target,
     Transport,
 )
 from consolekit.providers.vnc.rfb import vnc_script
 from consolekit.providers.vnc.security import VncPolicy
-from consolekit.providers.vnc.servers import CONFIG_SCHEMA, VncServer, servers_from_config
+from consolekit.providers.vnc.servers import (
+    CONFIG_SCHEMA,
+    Adoption,
+    VncServer,
+    adoption_from_config,
+    servers_from_config,
+)
 from consolekit.providers.vnc.vmware import VMwareServers
 
 Lookup = Callable[[str], Awaitable[VncServer]]
@@ -54,6 +67,7 @@ class VncProvider(ConsoleProvider):
         servers: The servers by id.
         lookup: Asked for each console instead.
         aclose: Called when the provider ends: what ``lookup`` works with goes too.
+        adoption: How to reach servers that somebody else has named; None: those are refused.
 
     Raises:
         TypeError: both or neither are given.
@@ -71,12 +85,14 @@ class VncProvider(ConsoleProvider):
         servers: Mapping[str, VncServer] | None = None,
         lookup: Lookup | None = None,
         aclose: Callable[[], Awaitable[None]] | None = None,
+        adoption: Adoption | None = None,
     ) -> None:
         if (servers is None) == (lookup is None):
             raise TypeError("VncProvider takes either servers or lookup")
         self._servers = dict(servers or {})
         self._lookup = lookup or self._from_table
         self._aclose = aclose
+        self._adoption = adoption
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -91,8 +107,8 @@ class VncProvider(ConsoleProvider):
             raise ConfigError([Problem(unused, f'means nothing with source = "{source}"; leave it out')])
         if vsphere:
             machines = VMwareServers.from_config(config["vcenter"])
-            return cls(lookup=machines.lookup, aclose=machines.aclose)
-        return cls(servers=servers_from_config(config))
+            return cls(lookup=machines.lookup, aclose=machines.aclose, adoption=adoption_from_config(config))
+        return cls(servers=servers_from_config(config), adoption=adoption_from_config(config))
 
     async def check(self, request: ConsoleRequest) -> None:
         """Ask whether the server is known. Connects to nothing.
@@ -110,22 +126,25 @@ class VncProvider(ConsoleProvider):
             ConsoleConflict: its state allows no console, where the source knows states.
             ConsoleUnavailable: its password file cannot be read, or the source does not answer.
         """
-        server = await self._lookup(request.server_id)
-        password = server.password
-        if server.password_file is not None:
-            password = await asyncio.to_thread(_read_password, server.password_file)
-        address = server.address
-        return VncEndpoint(
-            transport=Transport.UNIX if address.path else Transport.TCP,
-            host=address.host,
-            port=address.port,
-            path=address.path,
-            tls=server.tls_policy,
-            username=server.username,
-            secret=password,
-            tls_required=server.tls_required,
-            anonymous_tls=server.allow_anonymous_tls,
-        )
+        return await _endpoint(await self._lookup(request.server_id))
+
+    async def adopt(self, request: ConsoleRequest, target: Target) -> VncEndpoint:
+        """Take a VNC server that somebody else has named, where the configuration allows it.
+
+        Raises:
+            ConsoleNotImplemented: it does not.
+            ConsoleUnavailable: the place cannot be meant, wants a word of its own before RFB, or the
+                password file cannot be read.
+        """
+        if self._adoption is None:
+            raise ConsoleNotImplemented("this provider has no adopt table: it takes its own servers only")
+        if target.access is not None:
+            raise ConsoleUnavailable("the server that was named wants a path, which VNC has none of")
+        try:
+            server = self._adoption.server_at(target.host, target.port)
+        except ValueError as exc:
+            raise ConsoleUnavailable(f"the address that was named {exc}") from None
+        return await _endpoint(server, self._adoption.allowed_networks)
 
     def handshake(self, endpoint: Endpoint) -> Script:
         """The RFB security handshake with the server, then None towards the viewer."""
@@ -148,6 +167,26 @@ class VncProvider(ConsoleProvider):
             return self._servers[server_id]
         except KeyError:
             raise UnknownServer("no VNC server of this id is configured") from None
+
+
+async def _endpoint(server: VncServer, allowed_networks: tuple[str, ...] = ()) -> VncEndpoint:
+    """Where the server is, with the password as it stands in its file now."""
+    password = server.password
+    if server.password_file is not None:
+        password = await asyncio.to_thread(_read_password, server.password_file)
+    address = server.address
+    return VncEndpoint(
+        transport=Transport.UNIX if address.path else Transport.TCP,
+        host=address.host,
+        port=address.port,
+        path=address.path,
+        tls=server.tls_policy,
+        allowed_networks=allowed_networks,
+        username=server.username,
+        secret=password,
+        tls_required=server.tls_required,
+        anonymous_tls=server.allow_anonymous_tls,
+    )
 
 
 def _read_password(path: Path) -> Secret:

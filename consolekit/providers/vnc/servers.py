@@ -191,6 +191,23 @@ _SERVER_SCHEMA: Mapping[str, Any] = {
     "additionalProperties": False,
 }
 
+_LOGIN = {name: rule for name, rule in _SERVER_SCHEMA["properties"].items() if name != "address"}
+_ADOPT_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "description": "With this table, be it empty, the provider also takes servers that a token's issuer, "
+    "such as Nova, has named by host and port; it says how to log in to all of them.",
+    "properties": {
+        **_LOGIN,
+        "allowed_networks": {
+            "type": "array",
+            "maxItems": 256,
+            "items": {"type": "string", "minLength": 1, "maxLength": 64},
+            "description": "Networks (10.0.0.0/8) that they must be in. Default: any.",
+        },
+    },
+    "additionalProperties": False,
+}
+
 CONFIG_SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "properties": {
@@ -207,10 +224,11 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
             "additionalProperties": _SERVER_SCHEMA,
         },
         "vcenter": VSPHERE_SCHEMA,
+        "adopt": _ADOPT_SCHEMA,
     },
     "if": {"properties": {"source": {"const": "vsphere"}}, "required": ["source"]},
     "then": {"required": ["vcenter"]},
-    "else": {"required": ["servers"]},
+    "else": {"if": {"not": {"required": ["adopt"]}}, "then": {"required": ["servers"]}},
     "additionalProperties": False,
 }
 """JSON Schema (2020-12) of a ``[providers.NAME]`` table with ``use = "vnc"``."""
@@ -223,7 +241,7 @@ def servers_from_config(config: Mapping[str, Any]) -> dict[str, VncServer]:
         ConfigError: every server whose values contradict each other.
     """
     servers, problems = {}, []
-    for server_id, table in config["servers"].items():
+    for server_id, table in config.get("servers", {}).items():
         try:
             servers[server_id] = _server(table)
         except ValueError as exc:
@@ -233,9 +251,53 @@ def servers_from_config(config: Mapping[str, Any]) -> dict[str, VncServer]:
     return servers
 
 
-def _server(table: Mapping[str, Any]) -> VncServer:
+@attrs.frozen(kw_only=True)
+class Adoption:
+    """How to reach servers that somebody else has named.
+
+    Attributes:
+        server: How to log in; its address is nobody's.
+        allowed_networks: Networks (CIDR) that they must be in; empty for any.
+    """
+
+    server: VncServer
+    allowed_networks: tuple[str, ...] = ()
+
+    def server_at(self, host: str, port: int) -> VncServer:
+        """The server at this place.
+
+        Raises:
+            ValueError: the place cannot be meant; the text is not quoted.
+        """
+        shown = f"[{host}]" if ":" in host else host
+        return attrs.evolve(self.server, address=Address.parse(f"{shown}:{port}"))
+
+
+def adoption_from_config(config: Mapping[str, Any]) -> Adoption | None:
+    """Read the ``adopt`` table, None where there is none.
+
+    Raises:
+        ConfigError: its values contradict each other, or a network is none.
+    """
+    table = config.get("adopt")
+    if table is None:
+        return None
+    networks = tuple(table.get("allowed_networks", ()))
     try:
-        address = Address.parse(table["address"])
+        for text in networks:
+            ipaddress.ip_network(text)
+    except ValueError:
+        message = "holds what is no network such as 10.0.0.0/8 (no host bits set)"
+        raise ConfigError([Problem("adopt.allowed_networks", message)]) from None
+    try:
+        return Adoption(server=_server(table, Address()), allowed_networks=networks)
+    except ValueError as exc:
+        raise ConfigError([Problem("adopt", str(exc))]) from None
+
+
+def _server(table: Mapping[str, Any], address: Address | None = None) -> VncServer:
+    try:
+        address = address or Address.parse(table["address"])
     except ValueError as exc:
         raise ValueError(f"its address {exc}") from None
     tls = table.get("tls")

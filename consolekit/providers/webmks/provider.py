@@ -12,8 +12,9 @@ from typing import Any, ClassVar, Protocol, Self
 from consolekit.core.errors import ConsoleNotImplemented
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, SystemClock
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, SystemClock, Target
 from consolekit.providers.vsphere import CloneInfo, Machine, Ticket, VSphere, settings_from_config
+from consolekit.providers.webmks.adopted import NoMachines, named_mks, ticket_of
 from consolekit.providers.webmks.authd import NONCE_SIZE, AuthdLogin, authd_script
 from consolekit.providers.webmks.classic import HTTPS_PORT, connect_info, version_of
 from consolekit.providers.webmks.settings import CONFIG_SCHEMA, TicketKind, rules_from_config
@@ -54,6 +55,7 @@ class WebMksProvider(ConsoleProvider):
         ticket: The way to the screen.
         rules: Which hosts and certificates tickets may name.
         console_port: Port of vCenter's console page before vSphere 6.0.
+        adopt: Whether tickets that somebody else has taken are used too.
     """
 
     keys: ClassVar[tuple[ConsoleKey, ...]] = (WEBMKS,)
@@ -66,11 +68,13 @@ class WebMksProvider(ConsoleProvider):
         ticket: TicketKind = TicketKind.AUTO,
         rules: TicketRules | None = None,
         console_port: int = HTTPS_PORT,
+        adopt: bool = False,
     ) -> None:
         self._vsphere = vsphere
         self._ticket = ticket
         self._rules = rules or TicketRules()
         self._console_port = console_port
+        self._adopt = adopt
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -80,12 +84,16 @@ class WebMksProvider(ConsoleProvider):
             ConfigError: values contradict each other or cannot be meant, or pyvmomi is not installed.
         """
         rules = rules_from_config(config)
-        settings = settings_from_config(config["vcenter"], "vcenter")
+        machines: Machines = NoMachines()
+        if "vcenter" in config:
+            settings = settings_from_config(config["vcenter"], "vcenter")
+            machines = VSphere(settings, clock=SystemClock(), name=settings.host)
         return cls(
-            VSphere(settings, clock=SystemClock(), name=settings.host),
+            machines,
             ticket=TicketKind(config.get("ticket", TicketKind.AUTO.value)),
             rules=rules,
             console_port=config.get("console_port", HTTPS_PORT),
+            adopt=config.get("adopt", False),
         )
 
     async def check(self, request: ConsoleRequest) -> None:
@@ -120,6 +128,26 @@ class WebMksProvider(ConsoleProvider):
         if kind is TicketKind.MKS:
             return authd_endpoint(ticket, self._rules)
         return webmks_endpoint(ticket, self._rules)
+
+    async def adopt(self, request: ConsoleRequest, target: Target) -> Endpoint:
+        """Use a ticket that somebody else has taken, such as Nova's driver, where that is allowed.
+
+        Raises:
+            ConsoleNotImplemented: it does not.
+            ConsoleUnavailable: the ticket cannot be meant.
+        """
+        if not self._adopt:
+            raise ConsoleNotImplemented("this provider has not adopt = true: it takes its own tickets only")
+        ticket = ticket_of(target)
+        if ticket.kind == TicketKind.MKS.value:
+            return authd_endpoint(ticket, self._rules)
+        return webmks_endpoint(ticket, self._rules)
+
+    def named(self, endpoint: Endpoint) -> Target:
+        """Name an endpoint as Nova's driver would; the inverse of ``adopt``."""
+        if isinstance(endpoint, AuthdEndpoint):
+            return named_mks(endpoint)
+        return super().named(endpoint)
 
     def handshake(self, endpoint: Endpoint) -> Script | None:
         """The conversation with port 902; a websocket of the host is relayed from its first byte."""

@@ -62,6 +62,12 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
             "items": {"type": "string", "minLength": 1, "maxLength": 64},
             "description": "Networks (10.0.0.0/8) that hosts must be in. Default: any.",
         },
+        "adopt": {
+            "type": "boolean",
+            "default": False,
+            "description": "Also take consoles that a token's issuer, such as Nova, has named with their "
+            "ticket. No vcenter is needed for those.",
+        },
         "console_port": {
             "enum": [HTTP_PORT, HTTPS_PORT],
             "default": HTTPS_PORT,
@@ -69,7 +75,8 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
             "7343 with TLS, 7331 without.",
         },
     },
-    "required": ["vcenter"],
+    "if": {"properties": {"adopt": {"const": True}}, "required": ["adopt"]},
+    "else": {"required": ["vcenter"]},
     "additionalProperties": False,
 }
 """JSON Schema (2020-12) of a ``[providers.NAME]`` table with ``use = "webmks"``."""
