@@ -9,7 +9,8 @@ from tornado.web import RequestHandler
 
 _log = logging.getLogger("consolekit.access")
 _MAX_PATH = 200
-_SECRET = re.compile(r"(ck[a-z]_)[A-Za-z0-9_-]+")  # a token or key that somebody put in a path
+# a token or key that somebody put in a path, and Nova's path that ends in one
+_SECRET = re.compile(r"(ck[a-z]_|/os-console-auth-tokens/)[^/]+")
 
 
 def log_request(handler: RequestHandler) -> None:

@@ -21,7 +21,8 @@ from consolekit.kit import ConsoleKit
 from consolekit.proxy.handler import ConsoleSocket, Outcome
 from consolekit.proxy.health import Healthz, MetricsPage, Readyz
 from consolekit.proxy.metrics import Metrics
-from consolekit.proxy.pages import Assets, Page
+from consolekit.proxy.novalinks import PAGES, Front, NovaPage
+from consolekit.proxy.pages import Assets, NovncPages, Page, novnc_policy
 from consolekit.proxy.relay import RelaySettings
 from consolekit.proxy.session import Surroundings, Timeouts
 from consolekit.proxy.sessions import Limits, Sessions
@@ -118,6 +119,7 @@ class Proxy:
         routes: list[Any] = [
             (rf"{prefix}/ws", ConsoleSocket, socket),
             (rf"{prefix}/websockify", ConsoleSocket, socket),
+            (rf"{prefix}/", Front, socket),
             (rf"{prefix}/console/outcome", Outcome, {"around": self._around}),
             (rf"{prefix}/console/assets/(.*)", Assets, {"path": str(web.assets_dir())}),
             (rf"{prefix}/console/", Page, {"path": str(page.parent), "default_filename": page.name}),
@@ -125,6 +127,9 @@ class Proxy:
         ]
         if novnc is not None:
             routes.insert(0, (rf"{prefix}/console/novnc/(.*)", Assets, {"path": str(novnc)}))
+            if settings.web_root is not None:
+                routes.append(_own_novnc(prefix, novnc))
+        routes += [(rf"{prefix}/{re.escape(page)}", NovaPage) for page in PAGES]
         return _application(routes, settings.hosts)
 
     def admin_application(self) -> Application:
@@ -137,6 +142,13 @@ class Proxy:
             (r"/healthz", Healthz),
             (r"/readyz", Readyz, {"sessions": self.sessions}),
         ]
+
+
+def _own_novnc(prefix: str, folder: Path) -> Any:
+    """What the operator's noVNC has, where its own pages look for it; nothing else is taken from ours."""
+    top = sorted(re.escape(entry.name) for entry in folder.iterdir() if not entry.name.startswith("."))
+    files = {"path": str(folder), "policy": novnc_policy(folder)}
+    return (rf"{prefix}/((?:{'|'.join(top)})(?:/.*)?)", NovncPages, files)
 
 
 def _application(routes: list[Any], hosts: Collection[str]) -> Application:

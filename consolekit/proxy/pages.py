@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
+from pathlib import Path
+
 from tornado.web import HTTPError, StaticFileHandler
 
 from consolekit.http.handler import SAFE_HEADERS, Handler
 from consolekit.web import CONTENT_SECURITY_POLICY
+
+_INLINE = re.compile(rb"<script\b(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE)
 
 
 class _Static(Handler, StaticFileHandler):
@@ -31,6 +38,41 @@ class _Static(Handler, StaticFileHandler):
 
 class Assets(_Static):
     """``/console/assets/*`` and ``/console/novnc/*``."""
+
+
+class NovncPages(_Static):
+    """The pages of an operator's own noVNC, where they are used to be, and all that they load."""
+
+    def initialize(
+        self,
+        path: str,
+        default_filename: str | None = None,
+        allowed_symlink_directory: str | list[str] | None = None,
+        policy: str = CONTENT_SECURITY_POLICY,
+    ) -> None:
+        """Take the directory and its pages' policy."""
+        super().initialize(path, allowed_symlink_directory=allowed_symlink_directory)
+        self._policy = policy
+
+    def set_extra_headers(self, path: str) -> None:
+        """As everywhere; pages with the policy that their own inline scripts need."""
+        super().set_extra_headers(path)
+        if path.endswith(".html"):
+            self.set_header("Content-Security-Policy", self._policy)
+
+
+def novnc_policy(folder: Path) -> str:
+    """Our policy, with the inline scripts of noVNC's pages by their digests, and inline styles.
+
+    What the pages hold now is what they may run: another page there needs a restart.
+    """
+    digests: set[str] = set()
+    for page in folder.glob("*.html"):
+        for script in _INLINE.findall(page.read_bytes()):
+            digests.add(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'")
+    scripts = " ".join(["script-src 'self'", *sorted(digests)])
+    policy = CONTENT_SECURITY_POLICY.replace("script-src 'self'", scripts)
+    return policy.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
 
 
 class Page(_Static):

@@ -1,0 +1,71 @@
+"""Proxy: addresses as Nova writes them, led to our page. Knows no token's meaning and no session.
+
+Nova's links are ``vnc_auto.html?path=%3Ftoken%3D<token>`` (console type ``novnc``) or a base URL with
+``?token=<token>`` (all others). The token goes on in the fragment: our page takes it from there, out of the
+address bar, and no server after us sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qs, urlencode
+
+from tornado.web import HTTPError
+
+from consolekit.http.handler import Handler
+from consolekit.proxy.handler import ConsoleSocket
+
+PAGES = ("vnc_auto.html", "vnc_lite.html")
+"""Pages of noVNC that Nova's ``novncproxy_base_url`` names, now and in older releases."""
+
+_MAX_FIELDS = 16
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,512}")
+_TITLE = 80
+
+
+def fragment_of(query: str) -> str:
+    """The fragment for our page; empty where the query has no token, or not exactly one.
+
+    Args:
+        query: Of the address that Nova has made.
+    """
+    fields = _fields(query)
+    tokens = list(fields.get("token", ()))
+    for path in fields.get("path", ()):
+        tokens += _fields(path.partition("?")[2]).get("token", ())
+    if len(tokens) != 1 or not _TOKEN.fullmatch(tokens[0]):
+        return ""
+    title = "".join(fields.get("title", ()))[:_TITLE]  # which dashboards add
+    return urlencode({"token": tokens[0], "server": title} if title else {"token": tokens[0]})
+
+
+def _fields(query: str) -> Mapping[str, Sequence[str]]:
+    try:
+        return parse_qs(query, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return {}
+
+
+class NovaPage(Handler):
+    """``/vnc_auto.html``: to our page, with the token if there is one; the page says what is missing."""
+
+    def get(self) -> None:
+        """Lead on."""
+        fragment = fragment_of(self.request.query)
+        self.redirect(f"console/#{fragment}" if fragment else "console/")
+
+    head = get
+
+
+class Front(ConsoleSocket):
+    """``/``: the websocket of noVNC's own pages with Nova's ``path``, and the page of Nova's other links."""
+
+    async def get(self) -> None:
+        """Answer a websocket as everywhere; lead a page's request on if it has a token."""
+        if "Upgrade" in self.request.headers:
+            await super().get()
+        elif fragment := fragment_of(self.request.query):
+            self.redirect(f"console/#{fragment}")
+        else:
+            raise HTTPError(404)
