@@ -26,7 +26,8 @@ type ticketForm struct {
 	SHA1        string      `json:"sha1"`
 	Thumbprints [][2]string `json:"thumbprints"` // algorithm and digest
 	Certificate string      `json:"certificate"`
-	Refuse      bool        `json:"refuse"` // there are no tickets of this kind
+	CfgFile     string      `json:"cfgFile"` // default: as the datastore has it, with a space in it
+	Refuse      bool        `json:"refuse"`  // there are no tickets of this kind
 }
 
 // ticketOffice gives tickets and writes down which.
@@ -89,7 +90,11 @@ func (vm *consoleVM) AcquireTicket(ctx *simulator.Context, req *types.AcquireTic
 		}
 		return &acquireTicketBody{Fault_: simulator.Fault("The attempted operation cannot be performed in the current state", fault)}
 	}
-	answer := vm.office.give(req.TicketType, vm.Self.Value, vm.Config.Files.VmPathName, form)
+	cfgFile := vm.Config.Files.VmPathName
+	if form.CfgFile != "" {
+		cfgFile = form.CfgFile
+	}
+	answer := vm.office.give(req.TicketType, vm.Self.Value, cfgFile, form)
 	return &acquireTicketBody{Res: &AcquireTicketResponse{Returnval: answer}}
 }
 
