@@ -35,7 +35,7 @@ except ModuleNotFoundError as exc:
 RESULTS = HERE / "results"
 _QUICK = "down,up-64k,ping-100,connect,idle"
 _QUIET = 0.15  # CPUs that others may have used meanwhile; above, a measurement is repeated
-_REPEATS = 2
+_TRIES = 3
 
 Write = Callable[[dict[str, Any]], None]
 
@@ -56,19 +56,20 @@ def main() -> None:
 
         write(_header(peers))
         for scenario in scenarios:
-            _run(lab, scenario, peers, wanted.rounds, write)
+            # with --realtime others only get what we leave: nothing to wait for
+            _run(lab, scenario, peers, wanted.rounds, 1 if wanted.realtime else _TRIES, write)
     print(table.render(records))
     print(f"\nresults: {path}", file=sys.stderr)
 
 
-def _run(lab: Lab, scenario: Scenario, peers: list[Peer], rounds: int, write: Write) -> None:
+def _run(lab: Lab, scenario: Scenario, peers: list[Peer], rounds: int, tries: int, write: Write) -> None:
     """One scenario: every peer in turn, so many times."""
     for turn in range(rounds):
         for peer in peers:
             fitted = _fitted(scenario, peer)
             if fitted is None:
                 continue
-            figures = _measured(lab, peer, fitted)
+            figures = _measured(lab, peer, fitted, tries)
             write({"scenario": scenario.name, "peer": peer.name, "round": turn, "figures": figures})
             shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
             print(f"{scenario.name:14} {peer.name:11} {shown}", file=sys.stderr)
@@ -81,15 +82,15 @@ def _fitted(scenario: Scenario, peer: Peer) -> Scenario | None:
     return scenario.fitted(peer.most_sessions)
 
 
-def _measured(lab: Lab, peer: Peer, scenario: Scenario) -> dict[str, float]:
-    """The quietest of a few measurements; one, if it was quiet enough."""
-    tries = []
-    for _ in range(1 + _REPEATS):
+def _measured(lab: Lab, peer: Peer, scenario: Scenario, tries: int) -> dict[str, float]:
+    """The quietest of so many measurements; the first that was quiet enough ends it."""
+    done = []
+    for _ in range(tries):
         reading, foreign = lab.measure(peer, scenario)
-        tries.append((foreign, reading))
+        done.append((foreign, reading))
         if foreign <= _QUIET:
             break
-    foreign, reading = min(tries, key=lambda pair: pair[0])
+    foreign, reading = min(done, key=lambda pair: pair[0])
     return scenario.figures(scenario, reading) | {"foreign_cpus": foreign}
 
 
