@@ -225,9 +225,9 @@ class ConsoleKit:
         raise UnknownServer(f"no provider of {request.key} knows server {request.server_id}")
 
     async def _check(self, name: str, request: ConsoleRequest) -> None:
-        await self._ask(name, lambda provider: provider.check(request))
+        await self.ask(name, lambda provider: provider.check(request))
 
-    async def _ask(self, name: str, question: Callable[[ConsoleProvider], Awaitable[T]]) -> T:
+    async def ask(self, name: str, question: Callable[[ConsoleProvider], Awaitable[T]]) -> T:
         """Ask a provider within its time; whatever it raises is an error of ours."""
         seconds = self.settings.check_seconds
         try:
@@ -273,7 +273,7 @@ class ConsoleKit:
                 continue
             except ConsoleNotImplemented:  # known, and its only way may be past us
                 pass
-            info = await self._ask(name, lambda provider: provider.connect_info(request))
+            info = await self.ask(name, lambda provider: provider.connect_info(request))
             _log.info("connection information given", extra={"caller": caller.name, "provider": name})
             return info
         raise UnknownServer(f"no provider of {key} knows server {request.server_id}")

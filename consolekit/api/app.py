@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from tornado.routing import URLSpec
 from tornado.web import Application
 
-from consolekit.api import handlers, policy
+from consolekit.api import handlers, nova, policy
 from consolekit.api.callers import Callers
 from consolekit.api.description import Description
 from consolekit.api.handler import Api, ApiHandler, NotFound
@@ -22,7 +22,8 @@ ROUTES: Mapping[str, type[ApiHandler]] = {
     "/grants/{grant_id}": handlers.OneGrant,
     "/sessions": handlers.Sessions,
     "/sessions/{session_id}": handlers.OneSession,
-    "/v2.1/servers/{server_id}/remote-consoles": handlers.NovaRemoteConsoles,
+    "/v2.1/servers/{server_id}/remote-consoles": nova.NovaRemoteConsoles,
+    "/v2.1/os-console-auth-tokens/{token}": nova.NovaAuthTokens,
     "/openapi.yaml": handlers.OpenApiYaml,
     "/openapi.json": handlers.OpenApiJson,
     "/schema": handlers.Schema,

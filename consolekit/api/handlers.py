@@ -9,26 +9,8 @@ from typing import Any
 
 from consolekit.api.handler import ApiHandler
 from consolekit.core.errors import ConsoleKitError, InvalidRequest, Problem, UnsupportedConsole
-from consolekit.core.schema import problems_of, validator_of
 from consolekit.core.types import Caller, ConsoleKey, Secret, SessionInfo
 from consolekit.kit import Offer
-
-_STRICT_STRING = {"type": "string"}
-_NOVA_ENVELOPE = validator_of(
-    {
-        "type": "object",
-        "properties": {
-            "remote_console": {
-                "type": "object",
-                "properties": {"protocol": _STRICT_STRING, "type": _STRICT_STRING},
-                "required": ["protocol", "type"],
-                "additionalProperties": False,
-            }
-        },
-        "required": ["remote_console"],
-        "additionalProperties": False,
-    }
-)
 
 
 def rfc3339(seconds: float) -> str:
@@ -153,33 +135,6 @@ class OneSession(ApiHandler):
         """End a live session."""
         await self.api.kit.kill(session_id, caller=caller)
         self.set_status(204)
-
-
-class NovaRemoteConsoles(ApiHandler):
-    """``/v2.1/servers/{server_id}/remote-consoles``: Nova's form (its API reference, 2.6 and later).
-
-    Nova knows no 422: what breaks the schema and pairs that are not offered are 400 here. A problem
-    document also has ``message``, which is where Nova's clients look.
-    """
-
-    token_header = True
-
-    async def on_post(self, caller: Caller, server_id: str) -> None:
-        """Make a link to a server's console, for the caller itself."""
-        body = self.json_body()
-        if problems := problems_of(_NOVA_ENVELOPE, body):
-            raise InvalidRequest(problems)
-        link = await self.api.kit.create(server_id, body["remote_console"], caller=caller)
-        console = {"protocol": link.key.protocol, "type": link.key.type, "url": link.url.reveal()}
-        self.send(json.dumps({"remote_console": console}))
-
-    def document_of(self, error: ConsoleKitError) -> dict[str, Any]:
-        """The problem with the statuses and the member that Nova's clients know."""
-        document = super().document_of(error)
-        if document["status"] == 422:
-            document["status"] = 400
-        document["message"] = document.get("detail", document["title"])
-        return document
 
 
 class OpenApiYaml(ApiHandler):
