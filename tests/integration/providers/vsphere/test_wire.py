@@ -182,7 +182,7 @@ class TestConnection:
         self, sessions: Any, front: Front, uuid: str, never: Any
     ) -> None:
         front.when("AcquireTicket", never)
-        vsphere = sessions(call_seconds=0.5, workers=1)
+        vsphere = sessions(call_seconds=2.0, workers=1)
         await vsphere.machine(uuid)
         with pytest.raises(errors.HypervisorTimeout):
             await vsphere.ticket(uuid, "webmks")

@@ -24,14 +24,14 @@ class Rig:
     def __init__(self) -> None:
         self.site = Site()
         self.clock = ManualClock()
-        self.opened: list[SharedLogin] = []
+        self.opened: list[tuple[SharedLogin, CallPool]] = []
 
     def login(self, **changes: object) -> SharedLogin:
         usual: dict[str, object] = {"host": "vc", "username": "gate", "password": Secret(PASSWORD)}
         settings = VSphereSettings(**{**usual, **changes})  # type: ignore[arg-type]  # by name
         pool = CallPool(settings.workers, clock=SystemClock(), name="lab")
         login = SharedLogin(settings, pool, self.site.connect, clock=self.clock, name="lab")
-        self.opened.append(login)
+        self.opened.append((login, pool))
         return login
 
 
@@ -39,8 +39,9 @@ class Rig:
 async def rig() -> AsyncIterator[Rig]:
     made = Rig()
     yield made
-    for login in made.opened:
+    for login, pool in made.opened:
         await login.aclose()
+        await pool.aclose()
 
 
 async def touch(login: SharedLogin) -> None:
