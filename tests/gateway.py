@@ -177,9 +177,9 @@ async def running(
     proxy = Proxy(kit, settings, registry=CollectorRegistry())
     proxy.pending = lambda: listener.pending
     listener.on_refused = proxy.metrics.connection_refused
-    await proxy.start()
-    listener.start(proxy.application())
     try:
+        await proxy.start()
+        listener.start(proxy.application())
         yield Gateway(kit=kit, proxy=proxy, listener=listener, client_tls=client_tls)
     finally:
         listener.stop()

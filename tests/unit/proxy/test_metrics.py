@@ -1,0 +1,94 @@
+"""Metric names and labels, and what is counted when."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from consolekit.core.errors import every_error
+from consolekit.core.types import ConsoleKey, SessionInfo
+from consolekit.proxy.closecodes import ENDS
+from consolekit.proxy.metrics import Metrics
+
+VNC, MKS = ConsoleKey("vnc", "novnc"), ConsoleKey("mks", "webmks")
+SESSION = SessionInfo(
+    id="s", grant_id="g", key=VNC, server_id="web-1", subject="alice", address="192.0.2.1",
+    started_at=1.0, issued_at=1.0, bytes_in=10, bytes_out=200,
+)  # fmt: skip
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.live: list[SessionInfo] = []
+        self.pending = 0
+        self.metrics = Metrics(
+            [VNC, MKS], registry=self.registry, live=lambda: self.live, pending=lambda: self.pending
+        )
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def test_every_label_is_there_before_anything_has_happened(rig):
+    for key in (VNC, MKS):
+        labels = {"protocol": key.protocol, "type": key.type}
+        assert rig.value("consolekit_sessions", **labels) == 0
+        assert rig.value("consolekit_sessions_opened_total", **labels) == 0
+        for reason in ENDS:
+            assert rig.value("consolekit_sessions_ended_total", reason=reason, **labels) == 0
+    for code in (*every_error(), "viewer_gone"):
+        assert rig.value("consolekit_refusals_total", code=code) == 0
+    for why in ("pending", "pending_per_address", "tls", "descriptors"):
+        assert rig.value("consolekit_connections_refused_total", why=why) == 0
+    for direction in ("in", "out"):
+        assert rig.value("consolekit_bytes_total", direction=direction) == 0
+    assert rig.value("consolekit_open_seconds_count") == 0
+
+
+def test_live_sessions_and_bytes_are_read_when_asked(rig):
+    rig.live = [SESSION, attrs.evolve(SESSION, id="t", key=MKS)]
+    rig.pending = 7
+    assert rig.value("consolekit_sessions", protocol="vnc", type="novnc") == 1
+    assert rig.value("consolekit_bytes_total", direction="out") == 400
+    assert rig.value("consolekit_connections_pending") == 7
+
+
+def test_bytes_never_go_back_when_a_session_ends(rig):
+    rig.live = [SESSION]
+    before = rig.value("consolekit_bytes_total", direction="in")
+    rig.live = []
+    rig.metrics.ended(attrs.evolve(SESSION, ended_at=2.0, reason="viewer_closed"), relayed=True)
+    assert rig.value("consolekit_bytes_total", direction="in") == before == 10
+    assert (
+        rig.value("consolekit_sessions_ended_total", protocol="vnc", type="novnc", reason="viewer_closed")
+        == 1
+    )
+
+
+def test_what_never_relayed_is_a_refusal_and_no_end(rig):
+    rig.metrics.ended(attrs.evolve(SESSION, reason="connect_failed"), relayed=False)
+    rig.metrics.refused("connect_failed")
+    assert b'reason="connect_failed"' not in generate_latest(rig.registry)
+    assert rig.value("consolekit_refusals_total", code="connect_failed") == 1
+
+
+def test_counts(rig):
+    rig.metrics.opened(VNC)
+    rig.metrics.connection_refused("tls")
+    rig.metrics.took(0.02)
+    assert rig.value("consolekit_sessions_opened_total", protocol="vnc", type="novnc") == 1
+    assert rig.value("consolekit_connections_refused_total", why="tls") == 1
+    assert rig.value("consolekit_open_seconds_sum") == 0.02
+
+
+def test_no_label_names_a_person_a_server_or_an_address(rig):
+    rig.live = [SESSION]
+    text = generate_latest(rig.registry).decode()
+    assert not any(word in text for word in ("alice", "web-1", "192.0.2.1"))
