@@ -19,7 +19,7 @@ import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -33,6 +33,7 @@ from consolekit.core.schema import problems_of
 from consolekit.core.types import Clock, ConsoleKey, ConsoleRequest, Grant, Secret, Target
 
 if TYPE_CHECKING:  # an extra: imported where it is used
+    from keystoneauth1.plugin import BaseAuthPlugin
     from keystoneauth1.session import Session
 
 _VNC, _MKS = ConsoleKey("vnc", "novnc"), ConsoleKey("mks", "webmks")
@@ -109,7 +110,8 @@ class NovaTokens(TokenValidator):
     ) -> None:
         self._providers = {_VNC: vnc_provider, _MKS: mks_provider}
         self._clock, self._seconds, self._session_seconds = clock, seconds, session_seconds
-        self._session = _session(dict(auth), ca_file, seconds)
+        self._session, self._log_in = _session(dict(auth), ca_file, seconds)
+        self._auth = self._log_in()
         self._where = {"service_type": "compute", "interface": interface, "region_name": region or None}
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="consolekit-nova")
         self._renewal = threading.Lock()
@@ -157,8 +159,12 @@ class NovaTokens(TokenValidator):
         try:
             async with asyncio.timeout(self._seconds):
                 return await loop.run_in_executor(self._pool, self._look_up, token, asked)
+        except (TokenRefused, StoreUnavailable):
+            raise
         except TimeoutError as exc:
             raise StoreUnavailable(f"Nova gave no answer within {self._seconds:g} s") from exc
+        except Exception as exc:  # whatever a plug-in of keystoneauth1 raises; its text could hold the URL
+            raise StoreUnavailable(f"Nova cannot be asked: {type(exc).__name__}") from None
 
     async def aclose(self) -> None:
         """Give back the threads; look-ups that hang end by their own deadline."""
@@ -218,6 +224,7 @@ class NovaTokens(TokenValidator):
             response = self._session.request(
                 f"/os-console-auth-tokens/{token.reveal()}",
                 "GET",
+                auth=self._auth,
                 endpoint_filter=self._where,
                 microversion=self._microversion,
                 raise_exc=False,
@@ -236,7 +243,7 @@ class NovaTokens(TokenValidator):
         with self._renewal:
             if self._failures != asked.failures:
                 raise StoreUnavailable("Keystone gave no token a moment ago")
-            self._fetch()
+            self._fetch(self._auth)
 
     def _renewed(self, asked: _Asked) -> bool:
         """Drop the refused service token and get another, unless somebody has done so since.
@@ -247,16 +254,18 @@ class NovaTokens(TokenValidator):
             if self._failures != asked.failures:
                 raise StoreUnavailable("Keystone gave no token a moment ago")
             if self._renewals == asked.renewals:
-                self._session.invalidate()
-                self._fetch()
+                # another login, not the old one invalidated: others' requests may be using that just now
+                fresh = self._log_in()
+                self._fetch(fresh)
+                self._auth = fresh
                 self._renewals += 1
             return True
 
-    def _fetch(self) -> None:
+    def _fetch(self, auth: BaseAuthPlugin) -> None:
         from keystoneauth1.exceptions import ClientException
 
         try:
-            self._session.get_token()
+            self._session.get_token(auth)
         except ClientException as exc:
             self._failures += 1
             raise StoreUnavailable(f"Keystone gave no token: {type(exc).__name__}") from None
@@ -283,7 +292,10 @@ def _read(response: Any) -> Any:
         return None
 
 
-def _session(auth: dict[str, str], ca_file: str, seconds: float) -> Session:
+def _session(
+    auth: dict[str, str], ca_file: str, seconds: float
+) -> tuple[Session, Callable[[], BaseAuthPlugin]]:
+    """A session without a login, and what makes logins."""
     try:
         from keystoneauth1 import loading, session
         from keystoneauth1.exceptions import ClientException
@@ -297,7 +309,7 @@ def _session(auth: dict[str, str], ca_file: str, seconds: float) -> Session:
             raise ConfigError([Problem("auth.password_file", f"{file}: {exc.strerror}")]) from exc
     try:
         loader: Any = loading.get_plugin_loader(auth.pop("auth_type", "password"))
-        plugin = loader.load_from_options(**auth)
+        loader.load_from_options(**auth)
     except (ClientException, TypeError) as exc:
         raise ConfigError([Problem("auth", f"keystoneauth1 refuses it: {type(exc).__name__}")]) from exc
-    return session.Session(auth=plugin, verify=ca_file or True, timeout=seconds)
+    return session.Session(verify=ca_file or True, timeout=seconds), lambda: loader.load_from_options(**auth)
