@@ -33,6 +33,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(collections|asyncio|pathlib|typing|types|enum|attrs?|abc|ssl|tornado)\..*"),
     (r"py:.*", r"prometheus_client\..*|PluginManager"),
     (r"py:.*", r"(Path|Any|Self|Mapping|Sequence|Generator|Final|ClassVar|Awaitable|Callable|T)"),
+    (r"py:class", r"consolekit(\.\w+)+\.T"),  # type variables
     (r"py:class", r"[A-Z][a-z ]+"),  # a property's "For people: ..." is taken for its type
 ]
 
