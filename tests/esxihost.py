@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import trustme
@@ -58,3 +64,21 @@ def host_certificate(
     authority.cert_pem.write_to_path(ca_file)
     pem = leaf.cert_chain_pems[0].bytes().decode()
     return HostCertificate(identity=Identity.load(cert, key), ca_file=ca_file, pem=pem)
+
+
+@contextlib.contextmanager
+def in_background(front: AbstractAsyncContextManager[Any]) -> Iterator[Any]:
+    """Run a front in a loop and thread of its own, for tests that do not wait themselves."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="host")
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(front.__aenter__(), loop).result(30)
+        try:
+            yield front
+        finally:
+            asyncio.run_coroutine_threadsafe(front.__aexit__(None, None, None), loop).result(30)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()

@@ -54,11 +54,11 @@ class Served:
         """Call the API; status and answer."""
         return call(method, self.urls["api"] + path, body)
 
-    def link(self, server_id: str) -> dict[str, object]:
+    def link(self, server_id: str, pair: str = "vnc/novnc") -> dict[str, object]:
         """A link to a server's console, as the API gives it."""
-        status, answer = self.call(
-            "POST", f"/servers/{server_id}/console", {"protocol": "vnc", "type": "novnc"}
-        )
+        protocol, _, kind = pair.partition("/")
+        body = {"protocol": protocol, "type": kind}
+        status, answer = self.call("POST", f"/servers/{server_id}/console", body)
         assert status == 200, answer
         return answer
 

@@ -33,9 +33,7 @@ export const CLOSE_CODES = {
   4003: {title: 'The connection was too slow',
          text: 'Your browser did not take the picture for too long: the tab was asleep, or the '
              + 'network is slow.', again: true},
-  4004: {title: 'The server went away',
-         text: 'The connection to the server’s screen was lost. It may have been switched off, '
-             + 'restarted or moved.', again: true},
+  4004: {title: 'The server went away', text: '', retry: true},
   4005: {title: 'Opened somewhere else',
          text: 'The same console was opened again by this browser, perhaps in another tab.'},
   4006: {title: 'The server’s console did not start',
