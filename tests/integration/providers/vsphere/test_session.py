@@ -155,6 +155,16 @@ class TestClosing:
         await vsphere.aclose()
         assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], errors.ProviderError)
 
+    async def test_logs_out_even_if_every_thread_hangs(self, sessions: Any, front: Front, uuid: str) -> None:
+        vsphere = sessions(workers=1)
+        await vsphere.machine(uuid)
+        front.when("AcquireTicket", vcfront.hang)
+        waiting = asyncio.get_running_loop().create_task(vsphere.ticket(uuid, "webmks"))
+        await until_hung(front)
+        await vsphere.aclose()
+        assert front.calls["Logout"] == 1
+        assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], errors.ProviderError)
+
     async def test_leaves_nothing_at_vcenter_after_many_losses(
         self, sessions: Any, front: Front, uuid: str
     ) -> None:

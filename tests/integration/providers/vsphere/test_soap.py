@@ -23,6 +23,9 @@ EMPTY = (
     b'<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/">'
     b"<soapenv:Body></soapenv:Body></soapenv:Envelope>"
 )
+NO_OBJECTS = EMPTY.replace(
+    b"<soapenv:Body>", b'<soapenv:Body><RetrievePropertiesExResponse xmlns="urn:vim25"/>'
+)
 
 
 class TestAnswers:
@@ -253,6 +256,12 @@ class TestFaults:
         front.when("RetrievePropertiesEx", unreadable, times=1)
         assert (await sessions().machine(uuid)).power == "poweredOn"
         assert front.calls["Login"] == 2
+
+    async def test_an_answer_without_the_machine(self, sessions: Any, front: Front, uuid: str) -> None:
+        front.when("RetrievePropertiesEx", vcfront.answer(200, "text/xml", NO_OBJECTS))
+        with pytest.raises(errors.UnknownServer):
+            await sessions().machine(uuid)
+        assert front.calls["Login"] == 1
 
 
 class TestNotSoap:
