@@ -73,6 +73,7 @@ async def test_the_closing_handshake() -> None:
         sent(Opcode.TEXT, b"a"),
         b"\x82\xff" + (1 << 40).to_bytes(8, "big"),
     ],
+    ids=["no mask", "a reserved bit", "text", "too long"],
 )
 async def test_what_no_client_of_bytes_sends(data: bytes) -> None:
     found, _, end = await fed(data)
