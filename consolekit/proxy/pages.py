@@ -72,7 +72,8 @@ def novnc_policy(folder: Path) -> str:
             digests.add(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'")
     scripts = " ".join(["script-src 'self'", *sorted(digests)])
     policy = CONTENT_SECURITY_POLICY.replace("script-src 'self'", scripts)
-    return policy.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+    styled = policy.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+    return f"{styled}; media-src 'self'"  # its bell
 
 
 class Page(_Static):

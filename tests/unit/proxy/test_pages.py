@@ -1,0 +1,20 @@
+"""proxy.pages: the policy of an operator's own noVNC."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from consolekit.proxy.pages import novnc_policy
+
+
+def test_inline_scripts_are_allowed_by_their_digest_and_no_other(tmp_path: Path) -> None:
+    script = b"\nimport RFB from './core/rfb.js';\n"
+    page = b'<style>a{}</style><script src="x.js"></script><script type="module">' + script + b"</script>"
+    (tmp_path / "vnc_lite.html").write_bytes(page)
+    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    policy = novnc_policy(tmp_path)
+    assert f"script-src 'self' 'sha256-{digest}';" in policy
+    assert "script-src 'self' 'unsafe-inline'" not in policy
+    assert "connect-src 'self'" in policy
