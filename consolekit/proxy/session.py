@@ -9,7 +9,6 @@ import asyncio
 import enum
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
 
 import attrs
 
@@ -17,30 +16,26 @@ from consolekit.auth.base import TokenValidator
 from consolekit.core.errors import (
     AccessError,
     ConsoleKitError,
-    ConsoleUnavailable,
     Draining,
     LimitReached,
     PeerError,
-    ProviderError,
-    UnknownServer,
 )
-from consolekit.core.handshake import Script
-from consolekit.core.provider import ConsoleProvider
-from consolekit.core.types import Endpoint, Grant, SessionInfo
+from consolekit.core.types import Grant, SessionInfo
 from consolekit.kit import ConsoleKit
 from consolekit.net.channels import Channel, send_all
 from consolekit.proxy.closecodes import close_code, describe
+from consolekit.proxy.console import Console
 from consolekit.proxy.metrics import Metrics
 from consolekit.proxy.pump import Pump
 from consolekit.proxy.relay import Relay, RelayEnd, RelaySettings
 from consolekit.proxy.sessions import Sessions
-from consolekit.proxy.shake import Shake, reach
+from consolekit.proxy.shake import Shake
 from consolekit.proxy.tunnel import Tunnel
 from consolekit.proxy.viewer import ViewerClosed, ViewerStream
 from consolekit.proxy.wheel import TimerWheel
 
 _log = logging.getLogger(__name__)
-_CLOSE_SECONDS = 5.0  # for a provider's close and the store's release
+_RELEASE_SECONDS = 5.0  # for the store
 
 
 @attrs.frozen(kw_only=True)
@@ -90,12 +85,12 @@ class Session:
 
     ``open`` reaches the server while a refusal can still be an HTTP status; ``run`` takes the viewer's
     channel after the 101. Whatever happens, ``consolekit_session_closed`` is called once, the provider's
-    ``close`` once, and both sockets are closed.
+    ``close`` once for each endpoint it gave, and both sockets are closed.
     """
 
     __slots__ = (
-        "__weakref__", "_around", "_deadline", "_end_reason", "_endpoint", "_grant", "_info", "_opening",
-        "_provider", "_relay", "_shake", "_state", "_task", "_validator",
+        "__weakref__", "_around", "_console", "_deadline", "_end_reason", "_grant", "_info", "_opening",
+        "_relay", "_shake", "_state", "_task", "_validator",
     )  # fmt: skip
 
     def __init__(
@@ -115,8 +110,7 @@ class Session:
         )
         self._state = _State.OPENING
         self._end_reason = ""
-        self._provider: ConsoleProvider | None = None
-        self._endpoint: Endpoint | None = None
+        self._console = Console(around.kit, grant, self._labels)
         self._shake: Shake | None = None
         self._relay: Pump | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -147,7 +141,10 @@ class Session:
         try:
             if self._end_reason:
                 raise self.refusal()
-            await self._reach()
+            timeouts = self._around.timeouts
+            self._shake = await self._console.reach(
+                connect_seconds=timeouts.connect, handshake_seconds=timeouts.handshake
+            )
             self._state = _State.OPEN
         except asyncio.CancelledError:
             told = self._end_reason
@@ -175,50 +172,10 @@ class Session:
             self._around.sessions.add(self)
         except LimitReached as exc:
             self._state, self._info = _State.ENDED, attrs.evolve(self._info, reason=exc.code)
-            await self._guarded("the token's release", self._release)
+            await self._release()
             raise
         for session in older:
             session.end("replaced")
-
-    async def _reach(self) -> None:
-        kit, timeouts = self._around.kit, self._around.timeouts
-        provider, key = kit.registry.get(self._grant.provider), self._grant.request.key
-        if key not in provider.keys:  # the name is another provider's now: the grant outlived its own
-            raise UnknownServer(f"provider {self._grant.provider!r} does not offer {key} (any more)")
-        self._provider = provider
-        self._endpoint = await self._ask_provider(provider)
-        self._shake = await reach(
-            self._endpoint,
-            self._ask_script,
-            connect_seconds=timeouts.connect,
-            handshake_seconds=timeouts.handshake,
-        )
-
-    async def _ask_provider(self, provider: ConsoleProvider) -> Endpoint:
-        name, seconds = self._grant.provider, self._around.kit.settings.check_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                if self._grant.target is not None:
-                    return await provider.adopt(self._grant.request, self._grant.target)
-                return await provider.open(self._grant.request)
-        except ConsoleKitError:
-            raise
-        except TimeoutError as exc:
-            raise ConsoleUnavailable(f"provider {name} gave no console within {seconds:g} s") from exc
-        except Exception as exc:
-            _log.exception("provider raised what its contract does not allow", extra={"provider": name})
-            raise ProviderError(f"provider {name} failed: {type(exc).__name__}") from exc
-
-    def _ask_script(self, endpoint: Endpoint) -> Script | None:
-        assert self._provider is not None  # noqa: S101 - it has given the endpoint
-        try:
-            return self._provider.handshake(endpoint)
-        except ConsoleKitError:
-            raise
-        except Exception as exc:
-            name = self._grant.provider
-            _log.exception("provider raised what its contract does not allow", extra={"provider": name})
-            raise ProviderError(f"provider {name} failed: {type(exc).__name__}") from exc
 
     # ---- the life
 
@@ -354,26 +311,19 @@ class Session:
         self._around.metrics.ended(ended, relayed=relayed)
         self._around.kit.hooks.notify("consolekit_session_closed", session=ended)
         _log.info("session closed", extra=self._labels())
-        await self._guarded("the provider's close", self._close_endpoint)
+        await self._console.close()
         if reason != "replaced" and not self._around.sessions.of_grant(self._grant.id):
             # else the grant, and its resume deadline, are the newer session's now
-            await self._guarded("the token's release", self._release)
-
-    async def _close_endpoint(self) -> None:
-        if self._provider is not None and self._endpoint is not None:
-            await self._provider.close(self._endpoint)
+            await self._release()
 
     async def _release(self) -> None:
+        """Give the grant back; the end goes on even if this fails or hangs."""
         reason = self._info.reason
-        await self._validator.released(self._grant, reason, resumable=describe(reason)[1])
-
-    async def _guarded(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
-        """The end goes on even if one step of it fails or hangs."""
         try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await step()
+            async with asyncio.timeout(_RELEASE_SECONDS):
+                await self._validator.released(self._grant, reason, resumable=describe(reason)[1])
         except Exception:
-            _log.exception("%s failed", what, extra=self._labels())
+            _log.exception("the token's release failed", extra=self._labels())
 
     def _labels(self) -> dict[str, object]:
         """For the log: who, what, from where, how long, how much, why."""

@@ -1,0 +1,185 @@
+"""A grant's console at its provider: what providers do wrong, a second ticket, and giving back."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+import pytest
+from consolesite import VNC, Rack, make_site
+
+from consolekit.core.errors import (
+    ConsoleConflict,
+    ConsoleUnavailable,
+    ProviderError,
+    TicketRefused,
+    UnknownServer,
+)
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Grant, Target
+from consolekit.proxy import console as module
+from consolekit.proxy.console import Console
+
+GRANT = Grant(
+    id="g-1",
+    request=ConsoleRequest(key=VNC, server_id="web-1", subject="alice"),
+    provider="rack",
+    issued_at=0.0,
+    expires_at=60.0,
+    session_seconds=60.0,
+)
+SHAKE = SimpleNamespace(channel=None)
+
+
+class Shelf(Rack):
+    """Gives numbered endpoints, and writes down what comes back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Endpoint] = []
+        self.returned: list[Endpoint] = []
+        self.open_fault: BaseException | None = None
+        self.close_fault: Exception | None = None
+        self.script_fault: Exception | None = None
+        self.hangs = False
+
+    async def open(self, request: ConsoleRequest) -> Endpoint:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.open_fault is not None:
+            raise self.open_fault
+        self.given.append(Endpoint(host="192.0.2.1", port=5900 + len(self.given)))
+        return self.given[-1]
+
+    async def adopt(self, request: ConsoleRequest, target: Any) -> Endpoint:
+        return await self.open(request)
+
+    def handshake(self, endpoint: Endpoint) -> None:
+        if self.script_fault is not None:
+            raise self.script_fault
+
+    async def close(self, endpoint: Endpoint) -> None:
+        self.returned.append(endpoint)
+        if self.close_fault is not None:
+            raise self.close_fault
+
+
+@attrs.define
+class Bench:
+    """A console over a shelf; what reaching does is a list of outcomes."""
+
+    console: Console
+    shelf: Shelf
+    outcomes: list[Any]
+
+    async def reach(self) -> Any:
+        return await self.console.reach(connect_seconds=1.0, handshake_seconds=2.0)
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def make(*outcomes: Any, **grant: Any) -> Bench:
+        shelf, left = Shelf(), list(outcomes)
+
+        async def reach(endpoint, make_script, *, connect_seconds, handshake_seconds):
+            assert (connect_seconds, handshake_seconds) == (1.0, 2.0)
+            make_script(endpoint)
+            outcome = left.pop(0)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        monkeypatch.setattr(module, "reach", reach)
+        site = make_site(shelf, check_seconds=0.01)
+        console = Console(site.kit, attrs.evolve(GRANT, provider="more0", **grant), dict)
+        return Bench(console, shelf, left)
+
+    return make
+
+
+async def test_asked_reached_and_given_back_once(bench):
+    one = bench(SHAKE)
+    assert await one.reach() is SHAKE
+    await one.console.close()
+    await one.console.close()
+    assert one.shelf.returned == one.shelf.given
+    assert len(one.shelf.given) == 1
+
+
+async def test_nothing_was_given_and_nothing_goes_back(bench):
+    one = bench()
+    await one.console.close()
+    one.shelf.open_fault = ConsoleConflict("off")
+    with pytest.raises(ConsoleConflict):
+        await one.reach()
+    await one.console.close()
+    assert one.shelf.returned == []
+
+
+async def test_a_refused_ticket_is_replaced_once(bench):
+    one = bench(TicketRefused("used"), SHAKE)
+    assert await one.reach() is SHAKE
+    assert one.shelf.returned == one.shelf.given[:1]
+    await one.console.close()
+    assert one.shelf.returned == one.shelf.given
+    assert len(one.shelf.given) == 2
+
+
+async def test_and_not_twice(bench):
+    one = bench(TicketRefused("used"), TicketRefused("again"), SHAKE)
+    with pytest.raises(TicketRefused, match="again"):
+        await one.reach()
+    await one.console.close()
+    assert one.shelf.returned == one.shelf.given
+    assert one.outcomes == [SHAKE]
+
+
+async def test_a_ticket_that_came_with_the_token_stays_the_only_one(bench):
+    one = bench(TicketRefused("used"), SHAKE, target=Target(host="192.0.2.1", port=443))
+    with pytest.raises(TicketRefused):
+        await one.reach()
+    assert one.outcomes == [SHAKE]
+
+
+async def test_other_refusals_are_not_tried_again(bench):
+    one = bench(ConsoleConflict("no"), SHAKE)
+    with pytest.raises(ConsoleConflict):
+        await one.reach()
+    assert one.outcomes == [SHAKE]
+
+
+async def test_a_key_that_the_provider_does_not_offer(bench):
+    request = attrs.evolve(GRANT.request, key=ConsoleKey("mks", "webmks"))
+    with pytest.raises(UnknownServer):
+        await bench(SHAKE, request=request).reach()
+
+
+@pytest.mark.parametrize("member", ["open_fault", "script_fault"])
+async def test_what_a_providers_contract_does_not_allow(bench, member):
+    one = bench(SHAKE)
+    setattr(one.shelf, member, KeyError("oops"))
+    with pytest.raises(ProviderError, match="KeyError"):
+        await one.reach()
+
+
+async def test_a_script_that_says_why(bench):
+    one = bench(SHAKE)
+    one.shelf.script_fault = ConsoleConflict("no")
+    with pytest.raises(ConsoleConflict):
+        await one.reach()
+
+
+async def test_a_provider_that_hangs(bench):
+    one = bench(SHAKE)
+    one.shelf.hangs = True
+    with pytest.raises(ConsoleUnavailable, match="within"):
+        await one.reach()
+
+
+async def test_a_close_that_fails_is_the_providers_own_affair(bench, caplog):
+    one = bench(SHAKE)
+    one.shelf.close_fault = KeyError("oops")
+    await one.reach()
+    await one.console.close()
+    assert "close failed" in caplog.text
