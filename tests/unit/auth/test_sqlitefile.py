@@ -109,9 +109,13 @@ async def test_a_call_that_begins_too_late_writes_nothing(file):
 
 
 async def test_a_call_that_takes_too_long_is_unavailable(file, monkeypatch):
-    monkeypatch.setattr(sqlitefile, "STORE_SECONDS", 0.0)
-    with pytest.raises(StoreUnavailable, match="no answer within"):
-        await file.call(count)
+    monkeypatch.setattr(sqlitefile, "STORE_SECONDS", 0.01)
+    told = threading.Event()
+    try:
+        with pytest.raises(StoreUnavailable, match="no answer within"):
+            await file.call(lambda _: told.wait())
+    finally:
+        told.set()
 
 
 async def test_trouble_is_logged_once_for_each_reason_and_its_end_too(file, caplog):
