@@ -11,6 +11,7 @@ from hostile import BINARY, Answer, Viewer, ask, console, frame, house, request,
 from consolekit.auth.base import AccessContext, TokenValidator
 from consolekit.core.errors import ConsoleUnavailable, StoreUnavailable, TokenRefused
 from consolekit.core.types import Endpoint, Scope
+from consolekit.proxy.session import Session
 from consolekit.proxy.sessions import Limits
 
 
@@ -149,16 +150,13 @@ async def test_a_session_that_is_ended_while_it_is_opened_is_refused_by_that_nam
 @pytest.mark.parametrize("way", ["revoked", "gone", "drained"])
 async def test_no_session_is_lost_between_its_opening_and_its_101(way, monkeypatch):
     """The server is ready; before the handler goes on, something else happens in the same turn."""
-    from consolekit.proxy import session as module
+    real, happen = Session.open, []
 
-    real, happen = module.reach, []
-
-    async def reach_and(*args, **options):
-        shake = await real(*args, **options)
+    async def open_and(session):
+        await real(session)
         asyncio.get_running_loop().call_soon(happen[0])
-        return shake
 
-    monkeypatch.setattr(module, "reach", reach_and)
+    monkeypatch.setattr(Session, "open", open_and)
     async with console(echo) as gateway, wire(gateway) as connection:
         happen.append(
             connection.reset
