@@ -169,6 +169,7 @@ def qemu(
         unix: Listen on a unix socket instead.
         screen: A machine whose BIOS shows text in 720x400 after half a second and waits 20 s for ESC,
             which opens the boot menu. Without it there is no machine, only a 640x480 picture.
+        websocket: Listen for websockets too; with ``certs`` they are TLS from the first byte.
         websocket: Listen for websockets too.
     """
     program = require("qemu-system-x86_64", "qemu-system-x86")
@@ -185,6 +186,8 @@ def qemu(
             vnc.append("tls-creds=tls")
         if websocket:
             vnc.append("websocket=127.0.0.1:0")
+        if websocket:
+            vnc.append("websocket=on")
         command += ["-vnc", ",".join(vnc), *options]
         listener = stack.enter_context(socket.socket(socket.AF_UNIX))
         listener.bind(f"{directory}/qmp.sock")
