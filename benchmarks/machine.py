@@ -76,6 +76,6 @@ def describe() -> dict[str, object]:
     return {
         "cpu": models[0].partition(":")[2].strip() if models else platform.machine(),
         "cpus": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
     }

@@ -83,14 +83,18 @@ def render(records: list[dict[str, Any]]) -> str:
 def _compared(ours: float, theirs: float | None) -> str:
     if theirs is None:
         return "-"
-    return f"{_plain(theirs)} (x{_plain(ours / theirs)})" if theirs > 0 else _plain(theirs)
+    return f"{_plain(theirs)} (x{_plain(ours / theirs)})" if ours > 0 and theirs > 0 else _plain(theirs)
 
 
 def _plain(value: float) -> str:
-    """Three digits that count, and no more than one behind the point above ten."""
-    if abs(value) >= 100:
+    """Two or three digits that count; memory that shrank did not grow."""
+    if value <= 0:
+        return "0"
+    if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.1g}"
 
 
 def read(path: Path) -> list[dict[str, Any]]:
