@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import attrs
@@ -25,10 +24,10 @@ from consolekit.core.types import (
     ConsoleKey,
     ConsoleRequest,
     Endpoint,
-    Secret,
     Target,
     Transport,
 )
+from consolekit.providers.passwordfile import read_password
 from consolekit.providers.vnc.rfb import vnc_script
 from consolekit.providers.vnc.security import VncPolicy
 from consolekit.providers.vnc.servers import (
@@ -44,7 +43,6 @@ Lookup = Callable[[str], Awaitable[VncServer]]
 """Gives a server by its id; raises UnknownServer for one that it does not know."""
 
 NOVNC = ConsoleKey("vnc", "novnc")
-_LONGEST_PASSWORD_FILE = 4096
 
 
 @attrs.frozen(kw_only=True)
@@ -173,7 +171,7 @@ async def _endpoint(server: VncServer, allowed_networks: tuple[str, ...] = ()) -
     """Where the server is, with the password as it stands in its file now."""
     password = server.password
     if server.password_file is not None:
-        password = await asyncio.to_thread(_read_password, server.password_file)
+        password = await asyncio.to_thread(read_password, server.password_file)
     address = server.address
     return VncEndpoint(
         transport=Transport.UNIX if address.path else Transport.TCP,
@@ -187,23 +185,3 @@ async def _endpoint(server: VncServer, allowed_networks: tuple[str, ...] = ()) -
         tls_required=server.tls_required,
         anonymous_tls=server.allow_anonymous_tls,
     )
-
-
-def _read_password(path: Path) -> Secret:
-    """Read a password file; one line end at its end is not part of the password.
-
-    Raises:
-        ConsoleUnavailable: it cannot be read, is empty or no text; names the file, never its content.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LONGEST_PASSWORD_FILE + 1)
-        text = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except OSError as exc:
-        raise ConsoleUnavailable(f"the password file {path} cannot be read: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConsoleUnavailable(f"the password file {path} is not UTF-8 text") from None
-    if not text or len(data) > _LONGEST_PASSWORD_FILE:
-        fault = "is empty" if not text else f"is over {_LONGEST_PASSWORD_FILE} bytes long"
-        raise ConsoleUnavailable(f"the password file {path} {fault}")
-    return Secret(text)

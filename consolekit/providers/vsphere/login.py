@@ -8,18 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, TypeVar
 
 import attrs
 
 from consolekit.core.errors import (
-    ConsoleUnavailable,
     HypervisorLoginFailed,
     HypervisorUnavailable,
     ProviderError,
 )
 from consolekit.core.types import Clock, Secret
+from consolekit.providers.passwordfile import read_password
 from consolekit.providers.vsphere.api import Api, Connect, LoginRefused, SessionLost
 from consolekit.providers.vsphere.calls import Call, CallPool
 from consolekit.providers.vsphere.settings import VSphereSettings
@@ -32,7 +31,6 @@ _LOGOUT_SECONDS: Final = 3.0
 # vCenter locks an account at 5 refusals in 3 minutes, ESXi at 5 in a row for 15 minutes (their defaults)
 _FIRST_REFUSAL_SECONDS: Final = 60.0
 _LONGEST_REFUSAL_SECONDS: Final = 900.0
-_LONGEST_PASSWORD_FILE: Final = 4096
 
 
 @attrs.frozen
@@ -144,7 +142,7 @@ class SharedLogin:
         if path is None:
             assert self._settings.password is not None  # noqa: S101 - VSphereSettings wants one of the two
             return self._settings.password
-        return await self._pool.run(lambda _: _read_password(path), self._settings.call_seconds)
+        return await self._pool.run(lambda _: read_password(path), self._settings.call_seconds)
 
     def _check_refusal(self, password: Secret) -> None:
         """Do not help to lock the account: what was refused a moment ago is not tried again.
@@ -215,23 +213,3 @@ class SharedLogin:
         live, self._live = self._live, None
         if live is not None:
             await self._log_out(live.api)
-
-
-def _read_password(path: Path) -> Secret:
-    """Read a password file; one line end at its end is not part of the password.
-
-    Raises:
-        ConsoleUnavailable: it cannot be read, is empty or no text; names the file, never its content.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LONGEST_PASSWORD_FILE + 1)
-        text = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except OSError as exc:
-        raise ConsoleUnavailable(f"the password file {path} cannot be read: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConsoleUnavailable(f"the password file {path} is not UTF-8 text") from None
-    if not text or len(data) > _LONGEST_PASSWORD_FILE:
-        fault = "is empty" if not text else f"is over {_LONGEST_PASSWORD_FILE} bytes long"
-        raise ConsoleUnavailable(f"the password file {path} {fault}")
-    return Secret(text)
