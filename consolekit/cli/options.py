@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from consolekit.config.load import load
+from consolekit.config.load import Loaded, load
 from consolekit.config.model import Setting, settings
+from consolekit.core.errors import Problem
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _SETTINGS = {setting.path: setting for setting in settings()}
@@ -19,6 +20,13 @@ _VIA = "__via__"
 CONFIG_HELP = (
     "Configuration file.  [env: CONSOLEKIT_CONFIG; default: /etc/consolekit/consolekit.toml, if it is there]"
 )
+
+
+def _plugin_problems(loaded: Loaded) -> list[Problem]:
+    """Imported when it is needed: most commands load no plug-in."""
+    from consolekit.config.build import plugin_problems
+
+    return plugin_problems(loaded)
 
 
 def config_option(function: _Function) -> _Function:
@@ -35,7 +43,7 @@ def config_option(function: _Function) -> _Function:
             flags["--" + flag.replace("_", "-")] = (path.replace("__", "."), rest.pop(name))
         if rest.pop("log_verbose", False) and flags["--log-level"][1] is None:
             flags["--log-level"] = ("log.level", "debug")
-        return function(*args, loaded=load(config, flags=flags), **rest)
+        return function(*args, loaded=load(config, flags=flags, also=_plugin_problems), **rest)
 
     decorated: Any = click.option(
         "-c",

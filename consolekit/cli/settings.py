@@ -85,7 +85,7 @@ def check(file: Path | None, role: str, other: Path | None) -> None:
     providers, hooks and the store's class, looks at certificates and keys. Opens no port, no token store
     and no connection.
     """
-    loaded = load(file or other)
+    loaded = load(file or other, also=plugin_problems)
     problems = role_problems(loaded.config, proxy=role != "api", api=role != "proxy")
     problems += plugin_problems(loaded)
     unusable = certificate_problems(loaded.config)

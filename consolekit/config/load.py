@@ -6,7 +6,7 @@ Knows how configurations are given; loads no plug-in and opens no port.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def load(
     *,
     env: Mapping[str, str] | None = None,
     flags: Mapping[str, tuple[str, Any]] | None = None,
+    also: Callable[[Loaded], list[Problem]] | None = None,
 ) -> Loaded:
     """Read the configuration: file < environment < flags.
 
@@ -63,6 +64,8 @@ def load(
         file: The file; default: ``$CONSOLEKIT_CONFIG``, then the system's, if it is there.
         env: The environment; default: the process's.
         flags: By flag, the dotted key that it sets and the value; None is "not given".
+        also: Finds what else is wrong, such as in plug-ins' own tables. Asked only where something is wrong
+            already, about the sections that are right, so that everything is told at once.
 
     Raises:
         ConfigError: everything that is wrong, with its place.
@@ -82,19 +85,28 @@ def load(
     }
     add_flags(tree, given)
     _make_paths_absolute(tree)
-    config = _structured(tree, problems)
-    return Loaded(config=config, tree=tree, file=found)
-
-
-def _structured(tree: Tree, problems: list[Problem]) -> Config:
     try:
         config = structure(tree.data)
         problems += contradictions(config)
     except ConfigError as exc:
         problems += exc.problems
+        config = _what_is_right(tree)
+    loaded = Loaded(config=config, tree=tree, file=found)
     if problems:
-        raise ConfigError(name_origins(tree, problems))
-    return config
+        raise ConfigError([*name_origins(tree, problems), *(also(loaded) if also else ())])
+    return loaded
+
+
+def _what_is_right(tree: Tree) -> Config:
+    """The sections that can be read, with defaults in the place of the others."""
+    right: dict[str, Any] = {}
+    for name, section in tree.data.items():
+        try:
+            structure({name: section})
+        except ConfigError:
+            continue
+        right[name] = section
+    return structure(right)
 
 
 def name_origins(tree: Tree, problems: list[Problem]) -> list[Problem]:

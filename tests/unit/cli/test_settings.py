@@ -167,3 +167,17 @@ def test_show_says_whence(run: Call, file: Path) -> None:
     assert "seconds = 90  # env CONSOLEKIT_TOKENS__SECONDS" in lines
     assert f'use = "vnc"  # file {file}' in lines
     assert 'level = "info"  # default' in lines
+
+
+def test_plug_ins_tables_are_judged_together_with_broken_sections(run: Call, tmp_path: Path) -> None:
+    place = tmp_path / "c.toml"
+    place.write_text(
+        '[proxy]\nlisten = "x"\n[tokens]\nseconds = 6000\n'
+        '[providers.lab]\nuse = "vnc"\n[providers.lab.servers.web-1]\naddress = 5\n'
+        '[providers.other]\nuse = "nowhere"\n'
+    )
+    result = run("config", "check", str(place))
+    assert result.exit_code == 2
+    wrong = ("proxy.listen", "tokens.seconds", "providers.lab.servers.web-1.address", "providers.other.use")
+    for path in wrong:
+        assert path in result.stderr
