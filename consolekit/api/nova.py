@@ -31,7 +31,7 @@ HEADERS = ("OpenStack-API-Version", "X-OpenStack-Nova-API-Version")
 _FIRST, _LATEST = (2, 1), (2, 99)
 _UNSAID = (2, 31)
 _WITH_TLS_PORT = (2, 99)
-_VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,4})")
+_VERSION = re.compile(r"latest|[1-9][0-9]{0,8}\.(?:0|[1-9][0-9]{0,8})")
 _STRICT_STRING = {"type": "string"}
 _ENVELOPE = validator_of(
     {
@@ -50,29 +50,30 @@ _ENVELOPE = validator_of(
 )
 
 
-def asked_version(general: Sequence[str], own: Sequence[str]) -> Version:
-    """The microversion that a request asks for.
+def asked_versions(general: Sequence[str], own: Sequence[str]) -> list[Version]:
+    """The microversions that a request asks for: none, one, or one in either header, and the first counts.
 
     Args:
-        general: Values of ``OpenStack-API-Version``: ``compute 2.31``, other services' beside it.
-        own: Values of ``X-OpenStack-Nova-API-Version``, which counts where the other says nothing.
+        general: Values of ``OpenStack-API-Version``: ``compute 2.31``. What names another does not count.
+        own: Values of ``X-OpenStack-Nova-API-Version``.
 
     Raises:
-        MalformedRequest: it is written in another way.
+        MalformedRequest: one is written in another way, or there are two in one header.
     """
-    words = [word.split() for line in general for word in line.split(",")]
-    named = [word[1] for word in words if len(word) == 2 and word[0].lower() == "compute"] or list(own)
-    if not named:
-        return _UNSAID
-    if len(named) > 1:
-        raise MalformedRequest("more than one microversion is asked for")
-    text = named[0].strip()
-    if text.lower() == "latest":
-        return _LATEST
-    found = _VERSION.fullmatch(text)
-    if found is None:
+    items = [item.partition(" ") for line in general for item in map(str.strip, line.split(","))]
+    named = [version.strip() for service, _, version in items if service.lower() == "compute"]
+    if not all(_VERSION.fullmatch(text) for text in (*named, *own)):
         raise MalformedRequest("a microversion is written like 2.31")
-    return int(found[1]), int(found[2])
+    if len(named) > 1 or len(own) > 1:
+        raise MalformedRequest("more than one microversion is asked for")
+    return [_version(text) for text in (*named, *own)]
+
+
+def _version(text: str) -> Version:
+    if text == "latest":
+        return _LATEST
+    major, minor = text.split(".")
+    return int(major), int(minor)
 
 
 class _NovaHandler(ApiHandler):
@@ -97,29 +98,32 @@ class _NovaHandler(ApiHandler):
             self.set_header(HEADERS[1], f"{version[0]}.{version[1]}")
 
     def negotiate(self) -> Version:
-        """Agree on a microversion, or refuse.
+        """Agree on a microversion, or refuse; where both headers name one, both must do.
 
         Raises:
             MalformedRequest: it is written in another way.
             HTTPError: 406, there is no such microversion here; ``before``, the operation is younger.
         """
         headers = self.request.headers
-        version = asked_version(*(headers.get_list(name) for name in HEADERS))
-        if not _FIRST <= version <= _LATEST:
+        versions = asked_versions(*(headers.get_list(name) for name in HEADERS)) or [_UNSAID]
+        if not all(_FIRST <= version <= _LATEST for version in versions):
             raise HTTPError(406)
-        self._version = version
-        if version < self.since:
+        self._version = versions[0]
+        if min(versions) < self.since:
             raise HTTPError(self.before)
         self.set_default_headers()
-        return version
+        return versions[0]
 
     def document_of(self, error: ConsoleKitError) -> dict[str, Any]:
-        """The problem with the statuses and the member that Nova's clients know."""
+        """The problem with the statuses that Nova's clients know."""
         document = super().document_of(error)
         if document["status"] == 422:
             document["status"] = 400
-        document["message"] = document.get("detail", document["title"])
         return document
+
+    def write_problem(self, document: dict[str, Any]) -> None:
+        """As everywhere, with the member that Nova's clients show."""
+        super().write_problem({**document, "message": document.get("detail", document["title"])})
 
 
 class NovaRemoteConsoles(_NovaHandler):
