@@ -204,3 +204,59 @@ def test_a_hook_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     loaded = configured(tmp_path, MEMORY + '[hooks]\nenabled = ["a", "a"]\n')
     (problem,) = plugin_problems(loaded)
     assert str(problem).startswith("hooks.enabled: 'a' cannot be used: ValueError")
+
+
+NOVA = """
+[providers.lab]
+use = "FakeProvider"
+[validators.cloud]
+use = "nova"
+[validators.cloud.auth]
+auth_url = "http://127.0.0.1:5000/v3"
+username = "consoles"
+password = "s3cret"
+"""
+
+
+class TestValidators:
+    """``[validators.NAME]``: whose tokens are good besides our own."""
+
+    async def test_are_asked_after_our_own(self, tmp_path: Path) -> None:
+        text = NOVA.replace('use = "nova"', 'use = "nova"\nvnc_provider = "lab"')
+        kit = build_kit(configured(tmp_path, MEMORY + text))
+        own, cloud = kit.validators
+        assert own is kit.issuer
+        assert list(cloud.provider_names()) == ["lab"]
+        await kit.aclose()
+
+    def test_one_that_is_not_installed(self, tmp_path: Path) -> None:
+        (problem,) = problems(configured(tmp_path, '[validators.cloud]\nuse = "keystone"\n'))
+        assert problem.startswith(
+            "validators.cloud.use: 'keystone': no installed package offers it; installed: "
+        )
+        assert "nova" in problem
+
+    def test_its_table_is_held_to_its_schema(self, tmp_path: Path) -> None:
+        text = NOVA.replace('use = "nova"', 'use = "nova"\nsecond = 5\nseconds = 0')
+        found = problems(configured(tmp_path, text))
+        assert {line.partition(":")[0] for line in found} == {
+            "validators.cloud.second",
+            "validators.cloud.seconds",
+        }
+
+    def test_it_needs_its_login(self, tmp_path: Path) -> None:
+        (problem,) = problems(configured(tmp_path, '[validators.cloud]\nuse = "nova"\n'))
+        assert problem.startswith("validators.cloud.auth: ")
+
+    def test_providers_that_nobody_configured_are_refused(self, tmp_path: Path) -> None:
+        names = 'use = "nova"\nvnc_provider = "lab"\nmks_provider = "esx"'
+        loaded = configured(tmp_path, NOVA.replace('use = "nova"', names))
+        assert problems(loaded) == ["validators.cloud: names providers that are not configured: esx"]
+        with pytest.raises(ConfigError):
+            build_kit(loaded)
+
+    def test_no_refusal_quotes_a_password(self, tmp_path: Path) -> None:
+        text = NOVA.replace('password = "s3cret"', 'password = ["s3cret"]')
+        (problem,) = problems(configured(tmp_path, text))
+        assert problem.startswith("validators.cloud.auth.password: ")
+        assert "s3cret" not in problem

@@ -74,3 +74,38 @@ def test_secrets_of_the_file_are_noticed(loaded: Loaded, tmp_path: Path) -> None
     file.write_text('[providers.lab]\nuse = "vnc"\nservers = {}\n')
     env = {"CONSOLEKIT_PROVIDERS__LAB__PASSWORD": "s3cret"}
     assert not has_secrets(load(file, env=env))
+
+
+def test_secrets_of_validators_are_masked(tmp_path: Path) -> None:
+    file = tmp_path / "v.toml"
+    file.write_text(
+        """
+[validators.cloud]
+use = "nova"
+vnc_provider = "lab"
+[validators.cloud.auth]
+auth_url = "https://u:s3cret@keystone.example/v3"
+username = "consoles"
+password = "s3cret"
+application_credential_secret = "s3cret"
+[validators.gone]
+use = "not installed"
+client_secret = "s3cret"
+"""
+    )
+    loaded = load(file, env={})
+    text = as_toml(shown(loaded), origin=True)
+    assert "s3cret" not in text
+    validators = tomllib.loads(text)["validators"]
+    assert validators["cloud"] == {
+        "use": "nova",
+        "vnc_provider": "lab",
+        "auth": {
+            "auth_url": "https://***@keystone.example/v3",
+            "username": "consoles",
+            "password": "***",
+            "application_credential_secret": "***",
+        },
+    }
+    assert validators["gone"] == {"use": "not installed", "client_secret": "***"}
+    assert has_secrets(loaded)
