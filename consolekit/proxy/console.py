@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 
 from consolekit.core.errors import (
     ConsoleKitError,
-    ConsoleUnavailable,
     ProviderError,
     TicketRefused,
     UnknownServer,
@@ -57,13 +56,13 @@ class Console:
             raise UnknownServer(f"provider {self._grant.provider!r} does not offer {key} (any more)")
         self._provider = provider
         try:
-            return await self._reach_once(provider, connect_seconds, handshake_seconds)
+            return await self._reach_once(connect_seconds, handshake_seconds)
         except TicketRefused as exc:
             if self._grant.target is not None:  # its ticket came with the token: there is no fresh one
                 raise
             _log.info("asking for another ticket: %s", exc, extra=dict(self._labels()))
             await self.close()
-            return await self._reach_once(provider, connect_seconds, handshake_seconds)
+            return await self._reach_once(connect_seconds, handshake_seconds)
 
     async def close(self) -> None:
         """Give the console back, if there is one. Never raises: the provider's failure is its own."""
@@ -76,10 +75,8 @@ class Console:
         except Exception:
             _log.exception("the provider's close failed", extra=dict(self._labels()))
 
-    async def _reach_once(
-        self, provider: ConsoleProvider, connect_seconds: float, handshake_seconds: float
-    ) -> Shake:
-        self._endpoint = await self._ask_provider(provider)
+    async def _reach_once(self, connect_seconds: float, handshake_seconds: float) -> Shake:
+        self._endpoint = await self._ask_provider()
         return await reach(
             self._endpoint,
             self._ask_script,
@@ -87,20 +84,11 @@ class Console:
             handshake_seconds=handshake_seconds,
         )
 
-    async def _ask_provider(self, provider: ConsoleProvider) -> Endpoint:
-        name, seconds = self._grant.provider, self._kit.settings.check_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                if self._grant.target is not None:
-                    return await provider.adopt(self._grant.request, self._grant.target)
-                return await provider.open(self._grant.request)
-        except ConsoleKitError:
-            raise
-        except TimeoutError as exc:
-            raise ConsoleUnavailable(f"provider {name} gave no console within {seconds:g} s") from exc
-        except Exception as exc:
-            _log.exception("provider raised what its contract does not allow", extra={"provider": name})
-            raise ProviderError(f"provider {name} failed: {type(exc).__name__}") from exc
+    async def _ask_provider(self) -> Endpoint:
+        request, target = self._grant.request, self._grant.target
+        if target is not None:
+            return await self._kit.ask(self._grant.provider, lambda it: it.adopt(request, target))
+        return await self._kit.ask(self._grant.provider, lambda it: it.open(request))
 
     def _ask_script(self, endpoint: Endpoint) -> Script | None:
         assert self._provider is not None  # noqa: S101 - it has given the endpoint
