@@ -67,6 +67,16 @@ class VSphere:
         """Its API version, such as ``8.0.3.0``; empty before the first answer."""
         return self._login.api_version
 
+    async def version(self) -> str:
+        """The API version, from the login; asks nothing where somebody has logged in before.
+
+        Raises:
+            ConsoleUnavailable: the API did not answer as it should; the class says in which way.
+        """
+        if not self.api_version:
+            await self._within(self._login.call(lambda _call, _api: None))
+        return self.api_version
+
     async def machine(self, server_id: str) -> Machine:
         """Read a machine's state: one call, and one more where it must be found first.
 

@@ -73,6 +73,14 @@ class NoMachines:
 
     api_version = ""
 
+    async def version(self) -> str:
+        """There is none.
+
+        Raises:
+            UnknownServer: always.
+        """
+        self._none()
+
     async def machine(self, server_id: str) -> Machine:
         """There is none.
 

@@ -34,6 +34,9 @@ class Machines(Protocol):
     def api_version(self) -> str:
         """The API version; empty before the first answer."""
 
+    async def version(self) -> str:
+        """The API version; logs in to learn it, where nobody has yet."""
+
     async def machine(self, server_id: str) -> Machine:
         """A machine's state now."""
 
@@ -120,7 +123,7 @@ class WebMksProvider(ConsoleProvider):
             ConsoleNotImplemented: its console is vCenter's own page.
         """
         if self._ticket is TicketKind.AUTO and not self._vsphere.api_version:
-            await self._vsphere.machine(request.server_id)  # the first answer tells the version
+            await self._vsphere.version()
         kind = self._kind()
         if kind is TicketKind.CLONE:
             raise ConsoleNotImplemented(_NO_RELAY)

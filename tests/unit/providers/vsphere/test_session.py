@@ -204,6 +204,13 @@ async def test_says_what_it_speaks_when_it_knows(rig: Rig) -> None:
     assert repr(vsphere) == "VSphere('vc')"
 
 
+async def test_the_version_comes_with_the_login_and_costs_no_question(rig: Rig) -> None:
+    vsphere = rig.vsphere()
+    assert await vsphere.version() == "8.0.3.0"
+    assert await vsphere.version() == "8.0.3.0"
+    assert len(rig.opened) == 1
+
+
 def test_without_pyvmomi_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 

@@ -34,6 +34,10 @@ class Inventory:
         if server_id != "web-1":
             raise UnknownServer(server_id)
 
+    async def version(self) -> str:
+        self.api_version = self._version
+        return self._version
+
     async def machine(self, server_id: str) -> Machine:
         self._answer("machine", server_id)
         return Machine(
@@ -84,6 +88,12 @@ async def test_a_fresh_ticket_for_every_browser() -> None:
     assert (first.secret, second.secret) == (Secret("ticket-1"), Secret("ticket-2"))
     assert inventory.asked == ["webmks", "webmks"]
     assert provider.handshake(first) is None
+
+
+async def test_a_fresh_process_asks_for_nothing_but_the_ticket() -> None:
+    inventory = Inventory()
+    await WebMksProvider(inventory).open(wish())
+    assert inventory.asked == ["webmks"]
 
 
 @pytest.mark.parametrize(
