@@ -172,7 +172,7 @@ def test_every_failure_is_a_plugin_error(group: str) -> None:
     ("group", "name"),
     [
         (plugins.PROVIDERS, "vnc"),
-        (plugins.VALIDATORS, "stored"),
+        (plugins.VALIDATORS, "nova"),
         (plugins.STORES, "memory"),
         (plugins.STORES, "sqlite"),
     ],
