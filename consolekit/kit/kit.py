@@ -10,11 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, TypeVar
-from urllib.parse import urlencode
-
-import attrs
 
 from consolekit.auth.base import TokenIssuer, TokenStore, TokenValidator
 from consolekit.core.errors import (
@@ -32,7 +28,7 @@ from consolekit.core.errors import (
 from consolekit.core.hooks import Hooks
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.registry import ProviderRegistry
-from consolekit.core.schema import MAX_TTL_SECONDS, ConsoleSchema
+from consolekit.core.schema import ConsoleSchema
 from consolekit.core.types import (
     Action,
     Caller,
@@ -42,87 +38,13 @@ from consolekit.core.types import (
     Grant,
     Revocation,
     Scope,
-    Secret,
     SessionInfo,
     SystemClock,
 )
+from consolekit.kit.links import ConsoleLink, KitSettings, Offer, make_link
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-def _without_slash(url: str) -> str:
-    return url.rstrip("/")
-
-
-def _without_slashes(urls: Mapping[str, str]) -> Mapping[str, str]:
-    return MappingProxyType({name: _without_slash(url) for name, url in urls.items()})
-
-
-def _check_ttl(_: object, __: attrs.Attribute[int], value: int) -> None:
-    if not 1 <= value <= MAX_TTL_SECONDS:
-        raise ValueError(f"token_seconds must be from 1 to {MAX_TTL_SECONDS}")
-
-
-@attrs.frozen(kw_only=True)
-class KitSettings:
-    """What an operator decides about links.
-
-    Attributes:
-        base_url: Where browsers reach the proxy: ``https://consoles.example.org`` with any path prefix.
-        base_urls: The same for single console types (``webmks``), where they have one of their own.
-        token_seconds: How long a link may be opened, 1 to 600.
-        session_seconds: How long a session may last, reconnects included.
-        check_seconds: How long a provider may take to say whether a console can be had.
-    """
-
-    base_url: str = attrs.field(default="http://127.0.0.1:6080", converter=_without_slash)
-    base_urls: Mapping[str, str] = attrs.field(factory=dict, converter=_without_slashes, hash=False)
-    token_seconds: int = attrs.field(default=60, validator=_check_ttl)
-    session_seconds: float = 12 * 3600.0
-    check_seconds: float = 10.0
-
-    def base_url_of(self, key: ConsoleKey) -> str:
-        """Where browsers reach the proxy for this pair."""
-        return self.base_urls.get(key.type, self.base_url)
-
-
-@attrs.frozen(kw_only=True)
-class ConsoleLink:
-    """A console that a browser may open now.
-
-    Attributes:
-        key: The pair.
-        server_id: The server.
-        url: The page's URL with its token in the fragment; whoever has it opens the console, once.
-        token: The token alone, for viewers that are not our page.
-        grant_id: Public name of the grant, to revoke it by.
-        expires_at: Epoch seconds; the link opens nothing from this instant on.
-    """
-
-    key: ConsoleKey
-    server_id: str
-    url: Secret
-    token: Secret
-    grant_id: str
-    expires_at: float
-
-
-@attrs.frozen(kw_only=True)
-class Offer:
-    """One pair that a server offers, or would offer but for ``reason``.
-
-    Attributes:
-        key: The pair.
-        provider: The configured provider that knows the server.
-        available: False when the provider knows the server and cannot show it now.
-        code: The error's code when it is not available.
-    """
-
-    key: ConsoleKey
-    provider: str
-    available: bool = True
-    code: str = ""
 
 
 class ConsoleKit:
@@ -193,26 +115,7 @@ class ConsoleKit:
             expires_at=now + data.get("ttl_seconds", self.settings.token_seconds),
             session_seconds=self.settings.session_seconds,
         )
-        return self._link(grant, await self.issuer.issue(grant))
-
-    def _link(self, grant: Grant, token: Secret) -> ConsoleLink:
-        key = grant.request.key
-        fragment = urlencode(
-            {
-                "token": token.reveal(),
-                "server": grant.request.server_id,
-                "protocol": key.protocol,
-                "type": key.type,
-            }
-        )
-        return ConsoleLink(
-            key=key,
-            server_id=grant.request.server_id,
-            url=Secret(f"{self.settings.base_url_of(key)}/console/#{fragment}"),
-            token=token,
-            grant_id=grant.id,
-            expires_at=grant.expires_at,
-        )
+        return make_link(grant, await self.issuer.issue(grant), self.settings)
 
     async def _find(self, request: ConsoleRequest) -> str:
         """The first provider, in order, that knows the server."""

@@ -29,7 +29,7 @@ from consolekit.core.errors import (
 from consolekit.core.hooks import hookimpl
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.types import Action, Caller, ConsoleKey, ConsoleRequest, Grant, Scope, Secret
-from consolekit.kit import ConsoleKit, ConsoleLink, KitSettings
+from consolekit.kit import ConsoleKit, ConsoleLink
 from consolekit.testing.clock import ManualClock
 
 GOOD = {"protocol": "vnc", "type": "novnc"}
@@ -391,16 +391,7 @@ class TestClose:
         assert [record.__dict__["provider"] for record in caplog.records] == ["more0"]
 
 
-class TestSettings:
-    @pytest.mark.parametrize("seconds", [0, -1, 601])
-    def test_links_live_for_at_most_ten_minutes(self, seconds: int) -> None:
-        with pytest.raises(ValueError, match="token_seconds must be from 1 to 600"):
-            KitSettings(token_seconds=seconds)
-
-    def test_defaults(self) -> None:
-        settings = KitSettings()
-        assert (settings.base_url, settings.token_seconds) == ("http://127.0.0.1:6080", 60)
-
+class TestIsolation:
     async def test_two_kits_do_not_see_each_other(self) -> None:
         one, two = make_site(), make_site()
         one.kit.hooks.register(Recorder((Action.CREATE, "web-1")))
