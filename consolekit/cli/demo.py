@@ -18,10 +18,10 @@ from consolekit import web
 from consolekit.cli import logs
 from consolekit.cli.frame import OK, Command
 from consolekit.cli.output import note, say, warn
-from consolekit.config.address import Address
 from consolekit.config.build import build_kit
 from consolekit.config.load import Loaded
 from consolekit.config.model import AdminConfig, ApiConfig, Config, ProviderConfig, ProxyConfig, TokensConfig
+from consolekit.core.address import Address
 from consolekit.core.types import Caller
 from consolekit.kit import ConsoleKit
 

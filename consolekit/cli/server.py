@@ -18,8 +18,8 @@ from tornado.web import Application
 
 from consolekit.api.app import make_api
 from consolekit.api.callers import Callers, KeyEntry
-from consolekit.config.address import Address
 from consolekit.config.model import Config
+from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError, ListenFailed, Problem
 from consolekit.kit import ConsoleKit
 from consolekit.net.listener import Listener, ListenerSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from consolekit.config.address import Address
 from consolekit.config.model import Config
+from consolekit.core.address import Address
 from consolekit.core.errors import Problem
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import attrs
 
-from consolekit.config.address import Address
 from consolekit.config.consistency import contradictions
 from consolekit.config.layers import (
     DEFAULT,
@@ -26,6 +25,7 @@ from consolekit.config.layers import (
 )
 from consolekit.config.model import Config, settings
 from consolekit.config.structure import leaf_paths, structure
+from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError, Problem
 
 _TEXT = leaf_paths(str, Address, Address | None, Path | None)

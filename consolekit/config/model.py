@@ -14,7 +14,6 @@ from typing import Any, get_type_hints
 
 import attrs
 
-from consolekit.config.address import Address, check_host, check_origin
 from consolekit.config.option import (
     base_url,
     base_urls,
@@ -26,6 +25,8 @@ from consolekit.config.option import (
     sha256,
     word,
 )
+from consolekit.config.weburls import check_host, check_origin
+from consolekit.core.address import Address
 from consolekit.core.schema import MAX_TTL_SECONDS
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from consolekit.config.address import check_base_url
+from consolekit.config.weburls import check_base_url
 from consolekit.core.types import ConsoleKey
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")

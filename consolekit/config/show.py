@@ -9,11 +9,11 @@ from typing import Any
 import attrs
 
 from consolekit.auth.base import TokenStore, TokenValidator
-from consolekit.config.address import Address
 from consolekit.config.annotations import MASK, Schema, masked
 from consolekit.config.layers import Origin, PathKey
 from consolekit.config.load import Loaded
 from consolekit.config.toml import toml_key, toml_value
+from consolekit.core.address import Address
 from consolekit.core.errors import PluginError
 from consolekit.core.plugins import PROVIDERS, STORES, VALIDATORS, load
 from consolekit.core.provider import ConsoleProvider

@@ -24,7 +24,6 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
-from consolekit.config.address import Address
 from consolekit.config.model import (
     AdminConfig,
     ApiConfig,
@@ -39,6 +38,7 @@ from consolekit.config.model import (
     TokensConfig,
     ValidatorConfig,
 )
+from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError, Problem
 
 _SECTIONS = (
@@ -106,7 +106,7 @@ def _number(value: Any, _: Any) -> float:
 
 
 def _address(value: Any, _: Any) -> Address:
-    return value if isinstance(value, Address) else Address.parse(_strict(str)(value, str))
+    return value if isinstance(value, Address) else Address.parse_listen(_strict(str)(value, str))
 
 
 def _maybe_address(value: Any, _: Any) -> Address | None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import attrs
 
-from consolekit.config.address import Address
 from consolekit.config.model import Config, settings
 from consolekit.config.toml import toml_value
+from consolekit.core.address import Address
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 _HEAD = """\

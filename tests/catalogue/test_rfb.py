@@ -11,9 +11,10 @@ import pytest
 from gateway import target
 from hostile import BINARY, Answer, Viewer, ask, frame, house, silence, viewer
 
+from consolekit.core.address import Address
 from consolekit.core.types import Endpoint, Secret, TlsPolicy
 from consolekit.providers.vnc.provider import VncProvider
-from consolekit.providers.vnc.servers import Address, VncServer
+from consolekit.providers.vnc.servers import VncServer
 
 Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 Serve = Callable[[Reader, Writer], Awaitable[None]]

@@ -34,9 +34,10 @@ from hostile import (
 from parts import require
 
 from consolekit import KitSettings
+from consolekit.core.address import Address
 from consolekit.core.types import Endpoint, Transport
 from consolekit.providers.vnc.provider import VncProvider
-from consolekit.providers.vnc.servers import Address, VncServer
+from consolekit.providers.vnc.servers import VncServer
 from consolekit.proxy.relay import RelaySettings
 
 PATIENT = RelaySettings(ping_seconds=1000, pong_seconds=1000, stall_seconds=1000)

@@ -11,9 +11,10 @@ from gateway import CALLER, PipeProvider, echo, resume_key, target
 from hostile import BINARY, Answer, ask, console, frame, house, silence, until, viewer, wire
 
 from consolekit import ConsoleLink, ProviderRegistry
+from consolekit.core.address import Address
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Grant, Scope
 from consolekit.providers.vnc.provider import VncProvider
-from consolekit.providers.vnc.servers import Address, VncServer
+from consolekit.providers.vnc.servers import VncServer
 from consolekit.proxy.sessions import Limits
 from consolekit.testing.clock import ManualClock
 

@@ -16,10 +16,10 @@ from websockets.asyncio.client import connect
 
 from consolekit import Caller
 from consolekit.cli.server import Server
-from consolekit.config.address import Address
 from consolekit.config.build import build_kit
 from consolekit.config.load import Loaded
 from consolekit.config.model import AdminConfig, Config, ProviderConfig, ProxyConfig, TokensConfig
+from consolekit.core.address import Address
 from consolekit.testing.rfbserver import RfbServer
 
 CONFIG = Path(__file__).parent.parent.parent / "examples" / "haproxy.cfg"

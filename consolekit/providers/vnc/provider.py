@@ -11,13 +11,7 @@ from typing import Any, ClassVar, Self
 
 import attrs
 
-from consolekit.core.errors import (
-    ConfigError,
-    ConsoleNotImplemented,
-    ConsoleUnavailable,
-    Problem,
-    UnknownServer,
-)
+from consolekit.core.errors import ConfigError, Problem, UnknownServer
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.types import (
@@ -28,15 +22,10 @@ from consolekit.core.types import (
     Transport,
 )
 from consolekit.providers.passwordfile import read_password
+from consolekit.providers.servers import Adoption, adopted, adoption_from_config, servers_from_config
 from consolekit.providers.vnc.rfb import vnc_script
 from consolekit.providers.vnc.security import VncPolicy
-from consolekit.providers.vnc.servers import (
-    CONFIG_SCHEMA,
-    Adoption,
-    VncServer,
-    adoption_from_config,
-    servers_from_config,
-)
+from consolekit.providers.vnc.servers import CONFIG_SCHEMA, VncServer, server_from_config
 from consolekit.providers.vnc.vmware import VMwareServers
 
 Lookup = Callable[[str], Awaitable[VncServer]]
@@ -83,7 +72,7 @@ class VncProvider(ConsoleProvider):
         servers: Mapping[str, VncServer] | None = None,
         lookup: Lookup | None = None,
         aclose: Callable[[], Awaitable[None]] | None = None,
-        adoption: Adoption | None = None,
+        adoption: Adoption[VncServer] | None = None,
     ) -> None:
         if (servers is None) == (lookup is None):
             raise TypeError("VncProvider takes either servers or lookup")
@@ -103,10 +92,11 @@ class VncProvider(ConsoleProvider):
         if (unused := "servers" if vsphere else "vcenter") in config:
             source = config.get("source", "table")
             raise ConfigError([Problem(unused, f'means nothing with source = "{source}"; leave it out')])
+        adoption = adoption_from_config(config, server_from_config)
         if vsphere:
             machines = VMwareServers.from_config(config["vcenter"])
-            return cls(lookup=machines.lookup, aclose=machines.aclose, adoption=adoption_from_config(config))
-        return cls(servers=servers_from_config(config), adoption=adoption_from_config(config))
+            return cls(lookup=machines.lookup, aclose=machines.aclose, adoption=adoption)
+        return cls(servers=servers_from_config(config, server_from_config), adoption=adoption)
 
     async def check(self, request: ConsoleRequest) -> None:
         """Ask whether the server is known. Connects to nothing.
@@ -134,15 +124,8 @@ class VncProvider(ConsoleProvider):
             ConsoleUnavailable: the place cannot be meant, wants a word of its own before RFB, or the
                 password file cannot be read.
         """
-        if self._adoption is None:
-            raise ConsoleNotImplemented("this provider has no adopt table: it takes its own servers only")
-        if target.access is not None:
-            raise ConsoleUnavailable("the server that was named wants a path, which VNC has none of")
-        try:
-            server = self._adoption.server_at(target.host, target.port)
-        except ValueError as exc:
-            raise ConsoleUnavailable(f"the address that was named {exc}") from None
-        return await _endpoint(server, self._adoption.allowed_networks)
+        server, allowed_networks = adopted(self._adoption, target)
+        return await _endpoint(server, allowed_networks)
 
     def handshake(self, endpoint: Endpoint) -> Script:
         """The RFB security handshake with the server, then None towards the viewer."""

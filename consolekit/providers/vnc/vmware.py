@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
+from consolekit.core.address import Address
 from consolekit.core.errors import HypervisorProtocol
 from consolekit.core.types import SystemClock
-from consolekit.providers.vnc.servers import Address, VncServer
+from consolekit.providers.vnc.servers import VncServer
 from consolekit.providers.vsphere import VncSettings, VSphere, settings_from_config
 
 
@@ -56,9 +57,8 @@ class VMwareServers:
         """
         settings = await self._vsphere.vnc_settings(server_id)
         settings.machine.check_state()
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
         try:
-            address = Address.parse(f"{host}:{settings.port}")
+            address = Address.at(settings.host, settings.port)
         except ValueError as exc:
             raise HypervisorProtocol(f"where {settings.machine.moid} listens {exc}") from None
         return VncServer(address=address, password=settings.password)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import enum
-import ipaddress
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from consolekit.core.address import is_host, wrong_networks
 from consolekit.core.errors import ConfigError, Problem
 from consolekit.providers.vsphere import VSPHERE_SCHEMA
 from consolekit.providers.webmks.classic import HTTP_PORT, HTTPS_PORT
 from consolekit.providers.webmks.ticket import TicketRules
-
-_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_])?")
 
 
 class TicketKind(enum.Enum):
@@ -104,27 +101,15 @@ def rules_from_config(config: Mapping[str, Any]) -> TicketRules:
 def _host_problems(host_map: Mapping[str, str]) -> Iterator[Problem]:
     seen: set[str] = set()
     for name, where in host_map.items():
-        if not _is_host(name):
+        if not is_host(name):
             yield Problem("host_map", "has a name that is no host name and no address")
         elif name.lower() in seen:
             yield Problem(f"host_map.{name}", "is there twice; letter case does not count")
-        elif not _is_host(where):
+        elif not is_host(where):
             yield Problem(f"host_map.{name}", "leads to what is no host name and no address; it has no port")
         seen.add(name.lower())
 
 
-def _is_host(text: str) -> bool:
-    if ":" not in text:
-        return _NAME.fullmatch(text) is not None
-    try:
-        return bool(ipaddress.IPv6Address(text.strip("[]")))
-    except ValueError:
-        return False
-
-
 def _network_problems(networks: Sequence[str]) -> Iterator[Problem]:
-    for number, text in enumerate(networks):
-        try:
-            ipaddress.ip_network(text)
-        except ValueError:
-            yield Problem(f"allowed_networks.{number}", "is no network such as 10.0.0.0/8 (no host bits set)")
+    for number in wrong_networks(networks):
+        yield Problem(f"allowed_networks.{number}", "is no network such as 10.0.0.0/8 (no host bits set)")

@@ -19,8 +19,8 @@ from consolekit import ConsoleKit
 from consolekit.auth.memory import MemoryTokenStore
 from consolekit.auth.stored import StoredTokens
 from consolekit.cli.server import Server
-from consolekit.config.address import Address
 from consolekit.config.model import AdminConfig, ApiConfig, ApiKey, Config, ProxyConfig
+from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError, ListenFailed
 from consolekit.core.types import Endpoint, SystemClock
 

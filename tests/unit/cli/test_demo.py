@@ -9,8 +9,8 @@ import webbrowser
 import pytest
 
 from consolekit.cli import demo
-from consolekit.config.address import Address
 from consolekit.config.consistency import contradictions
+from consolekit.core.address import Address
 
 
 class FakeSocket:

@@ -12,8 +12,8 @@ import pytest
 from click.testing import Result
 
 from consolekit.cli import logs, server
-from consolekit.config.address import Address
 from consolekit.config.model import Config
+from consolekit.core.address import Address
 from consolekit.kit import ConsoleKit
 
 Call = Callable[..., Result]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from consolekit.config.address import Address
 from consolekit.config.consistency import contradictions, role_problems
 from consolekit.config.model import (
     AdminConfig,
@@ -17,6 +16,7 @@ from consolekit.config.model import (
     ProxyConfig,
     TokensConfig,
 )
+from consolekit.core.address import Address
 
 EVERYWHERE = Address("0.0.0.0", 6080)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from consolekit.config.address import Address
 from consolekit.config.load import Loaded, load
+from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError
 
 

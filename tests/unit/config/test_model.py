@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from consolekit.config.address import Address
 from consolekit.config.model import ApiKey, Config, TokensConfig, settings
+from consolekit.core.address import Address
 
 DEFAULTS = {
     "proxy.listen": Address("127.0.0.1", 6080),

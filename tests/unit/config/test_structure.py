@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from consolekit.config.address import Address
 from consolekit.config.structure import dotted, leaf_paths, structure
+from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import transcripts as t
 
+from consolekit.core.address import Address
 from consolekit.core.errors import (
     ConfigError,
     ConsoleNotImplemented,
@@ -23,7 +24,7 @@ from consolekit.core.types import (
     Transport,
 )
 from consolekit.providers.vnc.provider import NOVNC, VncEndpoint, VncProvider
-from consolekit.providers.vnc.servers import Address, VncServer
+from consolekit.providers.vnc.servers import VncServer
 from consolekit.testing.handshakes import whole
 
 

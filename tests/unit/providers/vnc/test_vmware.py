@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from consolekit.core.address import Address
 from consolekit.core.errors import (
     ConfigError,
     HostUnavailable,
@@ -15,7 +16,7 @@ from consolekit.core.errors import (
 from consolekit.core.schema import problems_of, validator_of
 from consolekit.core.types import ConsoleRequest, Secret
 from consolekit.providers.vnc.provider import NOVNC, VncProvider
-from consolekit.providers.vnc.servers import CONFIG_SCHEMA, Address, VncServer
+from consolekit.providers.vnc.servers import CONFIG_SCHEMA, VncServer
 from consolekit.providers.vnc.vmware import VMwareServers
 from consolekit.providers.vsphere import Machine, VncSettings
 
