@@ -191,6 +191,7 @@ def _ready(connection: Connection) -> None:
 
 def _provider(place: Place, port: int) -> Any:
     """The provider as an operator configures it: defaults, but for where and who."""
+    from consolekit.core.shared import Shared
     from consolekit.providers.webmks.provider import WebMksProvider
 
     vcenter = {
@@ -200,7 +201,7 @@ def _provider(place: Place, port: int) -> Any:
         "password": place.password,
         "tls": {"ca_file": place.ca_file},
     }
-    return WebMksProvider.from_config({"vcenter": vcenter})
+    return WebMksProvider.from_config({"vcenter": vcenter}, shared=Shared())
 
 
 def _request(server_id: str) -> Any:

@@ -12,6 +12,7 @@ from consolekit.core.hooks import Hooks, hookimpl
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.schema import ConsoleSchema
+from consolekit.core.shared import Shared
 from consolekit.core.types import (
     Action,
     Caller,
@@ -56,6 +57,7 @@ __all__ = [
     "Script",
     "Secret",
     "SessionInfo",
+    "Shared",
     "Target",
     "TlsPolicy",
     "TokenIssuer",

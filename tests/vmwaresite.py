@@ -160,6 +160,7 @@ async def _lab(
     gateway: dict[str, Any] | None,
     provider: dict[str, Any],
 ) -> Lab:
-    webmks = WebMksProvider(vsphere(sim), **provider)
+    session = vsphere(sim)
+    webmks = WebMksProvider(session, aclose=session.aclose, **provider)
     made = await stack.enter_async_context(running(webmks, **(gateway or {})))
     return Lab(made, sim, sim.machines()[0], screen, host, sim.tickets())

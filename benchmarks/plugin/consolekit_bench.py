@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 from consolekit.core.errors import UnknownServer
 from consolekit.core.provider import ConsoleProvider
+from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint
 
 
@@ -28,7 +29,7 @@ class BenchProvider(ConsoleProvider):
         self._endpoint = Endpoint(host="127.0.0.1", port=port)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any], *, shared: Shared) -> Self:
         return cls(config["port"])
 
     async def check(self, request: ConsoleRequest) -> None:

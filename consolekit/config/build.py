@@ -24,6 +24,7 @@ from consolekit.core.plugins import HOOKS, PROVIDERS, STORES, VALIDATORS, load, 
 from consolekit.core.provider import API_VERSION, ConsoleProvider
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.schema import problems_of, validator_of
+from consolekit.core.shared import Shared
 from consolekit.core.types import Clock, SystemClock
 from consolekit.kit import ConsoleKit, KitSettings
 
@@ -117,9 +118,10 @@ def build_registry(loaded: Loaded) -> ProviderRegistry:
 
 def build_providers(loaded: Loaded) -> Iterator[BuiltProvider]:
     """Each configured provider, or why it cannot be used, in order."""
+    shared = Shared()
     for name, section in loaded.config.providers.items():
         try:
-            provider = _provider(loaded, name)
+            provider = _provider(loaded, name, shared)
         except ConfigError as exc:
             yield BuiltProvider(name=name, use=section.use, problems=exc.problems)
         else:
@@ -135,7 +137,7 @@ def _fill(registry: ProviderRegistry, loaded: Loaded) -> list[Problem]:
     return problems
 
 
-def _provider(loaded: Loaded, name: str) -> ConsoleProvider:
+def _provider(loaded: Loaded, name: str, shared: Shared) -> ConsoleProvider:
     """Load, check and make one provider.
 
     Raises:
@@ -148,7 +150,7 @@ def _provider(loaded: Loaded, name: str) -> ConsoleProvider:
         raise ConfigError([_plugin_problem(f"{path}.use", exc)]) from exc
     _check_class(cls, f"{path}.use")
     options = _checked_options(loaded, cls.config_schema, section.options, ("providers", name))
-    return _made(lambda: cls.from_config(options), path, "provider")
+    return _made(lambda: cls.from_config(options, shared=shared), path, "provider")
 
 
 def _made(make: Callable[[], _Plugin], path: str, kind: str) -> _Plugin:

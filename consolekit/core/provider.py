@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 from consolekit.core.errors import ConsoleNotImplemented
 from consolekit.core.handshake import Script
+from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, Target, Transport
 
 API_VERSION = 1
@@ -41,11 +42,12 @@ class ConsoleProvider(ABC):
     config_schema: ClassVar[Mapping[str, Any]] = NOTHING
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any], *, shared: Shared) -> Self:
         """Build from the operator's table, which ``config_schema`` has already accepted.
 
         Args:
             config: The table as plain data; relative paths in it are already absolute.
+            shared: For what several providers of one kit use together; let go of it in ``aclose``.
 
         Raises:
             ConfigError: a value is wrong in a way that no schema can say.

@@ -21,6 +21,7 @@ from consolekit import (
     Endpoint,
     Script,
     Secret,
+    Shared,
     read,
     send,
 )
@@ -52,7 +53,7 @@ class AcmeProvider(ConsoleProvider):
         self._inventory, self._password = inventory, password
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any], *, shared: Shared) -> Self:
         """Build from the operator's table; relative paths in it are absolute by now."""
         return cls(inventory=Path(config["inventory"]), password=Secret(config["password"]))
 

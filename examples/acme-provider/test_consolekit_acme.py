@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from consolekit_acme import AcmeProvider, acme_script
 
-from consolekit import CLIENT, SERVER, ConsoleKey, ConsoleRequest, Secret
+from consolekit import CLIENT, SERVER, ConsoleKey, ConsoleRequest, Secret, Shared
 from consolekit.core.errors import AuthenticationRejected, ServerPoweredOff, UnknownServer
 from consolekit.core.handshake import Send
 from consolekit.testing.handshakes import Arrives, check_handshake, check_refusal
@@ -24,7 +24,7 @@ def provider(tmp_path: Path) -> AcmeProvider:
         "db-1": {"host": "10.0.0.6", "port": 7000, "running": False},
     }
     inventory.write_text(json.dumps(machines))
-    return AcmeProvider.from_config({"inventory": str(inventory), "password": "sesame"})
+    return AcmeProvider.from_config({"inventory": str(inventory), "password": "sesame"}, shared=Shared())
 
 
 async def test_it_says_where_the_console_is(provider: AcmeProvider) -> None:

@@ -14,6 +14,7 @@ import attrs
 from consolekit.core.errors import ConfigError, Problem, UnknownServer
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider
+from consolekit.core.shared import Shared
 from consolekit.core.types import (
     ConsoleKey,
     ConsoleRequest,
@@ -27,6 +28,7 @@ from consolekit.providers.vnc.rfb import vnc_script
 from consolekit.providers.vnc.security import VncPolicy
 from consolekit.providers.vnc.servers import CONFIG_SCHEMA, VncServer, server_from_config
 from consolekit.providers.vnc.vmware import VMwareServers
+from consolekit.providers.vsphere import settings_from_config, use_vsphere
 
 Lookup = Callable[[str], Awaitable[VncServer]]
 """Gives a server by its id; raises UnknownServer for one that it does not know."""
@@ -82,7 +84,7 @@ class VncProvider(ConsoleProvider):
         self._adoption = adoption
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any], *, shared: Shared) -> Self:
         """Build from the operator's table.
 
         Raises:
@@ -94,8 +96,8 @@ class VncProvider(ConsoleProvider):
             raise ConfigError([Problem(unused, f'means nothing with source = "{source}"; leave it out')])
         adoption = adoption_from_config(config, server_from_config)
         if vsphere:
-            machines = VMwareServers.from_config(config["vcenter"])
-            return cls(lookup=machines.lookup, aclose=machines.aclose, adoption=adoption)
+            used = use_vsphere(settings_from_config(config["vcenter"], "vcenter"), shared)
+            return cls(lookup=VMwareServers(used.thing).lookup, aclose=used.aclose, adoption=adoption)
         return cls(servers=servers_from_config(config, server_from_config), adoption=adoption)
 
     async def check(self, request: ConsoleRequest) -> None:

@@ -6,14 +6,12 @@ ago may be another machine's screen now.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 from consolekit.core.address import Address
 from consolekit.core.errors import HypervisorProtocol
-from consolekit.core.types import SystemClock
 from consolekit.providers.vnc.servers import VncServer
-from consolekit.providers.vsphere import VncSettings, VSphere, settings_from_config
+from consolekit.providers.vsphere import VncSettings
 
 
 class Machines(Protocol):
@@ -22,29 +20,16 @@ class Machines(Protocol):
     async def vnc_settings(self, server_id: str) -> VncSettings:
         """Where the machine's VNC server listens now."""
 
-    async def aclose(self) -> None:
-        """Log out."""
-
 
 class VMwareServers:
     """The VNC servers of the machines of one vCenter or ESXi host.
 
     Args:
-        vsphere: Whom to ask; closed with this.
+        vsphere: Whom to ask.
     """
 
     def __init__(self, vsphere: Machines) -> None:
         self._vsphere = vsphere
-
-    @classmethod
-    def from_config(cls, table: Mapping[str, Any]) -> Self:
-        """Build from the operator's ``vcenter`` table. Connects to nothing.
-
-        Raises:
-            ConfigError: its values contradict each other, or pyvmomi is not installed.
-        """
-        settings = settings_from_config(table, "vcenter")
-        return cls(VSphere(settings, clock=SystemClock(), name=settings.host))
 
     async def lookup(self, server_id: str) -> VncServer:
         """Where the machine's screen is now, with its password if it has one.
@@ -62,7 +47,3 @@ class VMwareServers:
         except ValueError as exc:
             raise HypervisorProtocol(f"where {settings.machine.moid} listens {exc}") from None
         return VncServer(address=address, password=settings.password)
-
-    async def aclose(self) -> None:
-        """Log out."""
-        await self._vsphere.aclose()

@@ -5,7 +5,7 @@ a session is made: ``pip install 'consolekit[vmware]'``.
 """
 
 from consolekit.providers.vsphere.results import CloneInfo, Machine, Ticket, VncSettings
-from consolekit.providers.vsphere.session import VSphere
+from consolekit.providers.vsphere.session import VSphere, use_vsphere
 from consolekit.providers.vsphere.settings import (
     VSPHERE_SCHEMA,
     FindBy,
@@ -23,4 +23,5 @@ __all__ = [
     "VSphereSettings",
     "VncSettings",
     "settings_from_config",
+    "use_vsphere",
 ]

@@ -19,7 +19,8 @@ from consolekit.core.errors import (
     ServerGone,
     UnknownServer,
 )
-from consolekit.core.types import Clock
+from consolekit.core.shared import Shared, Use
+from consolekit.core.types import Clock, SystemClock
 from consolekit.providers.vsphere.api import Api, Connect, MachineMissing, WrongState
 from consolekit.providers.vsphere.calls import Call, CallPool
 from consolekit.providers.vsphere.login import SharedLogin
@@ -226,6 +227,15 @@ class VSphere:
         if find_by is FindBy.MOID:
             return wanted
         return only_one(await self._login.call(lambda call, api: api.find(call, find_by, wanted)))
+
+
+def use_vsphere(settings: VSphereSettings, shared: Shared) -> Use[VSphere]:
+    """The session of everybody in this kit who means the same account at the same place in the same way.
+
+    Raises:
+        ConfigError: pyvmomi is not installed.
+    """
+    return shared.use(VSphere, settings, lambda: VSphere(settings, clock=SystemClock(), name=settings.host))
 
 
 def _pyvmomi() -> Connect:

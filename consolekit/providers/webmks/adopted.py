@@ -105,8 +105,5 @@ class NoMachines:
         """
         self._none()
 
-    async def aclose(self) -> None:
-        """Nothing to log out of."""
-
     def _none(self) -> NoReturn:
         raise UnknownServer("no vCenter is configured: only consoles that others have named are shown")

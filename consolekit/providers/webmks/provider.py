@@ -6,14 +6,22 @@ Asks vSphere for a fresh ticket whenever a browser connects; knows no socket and
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Protocol, Self
 
 from consolekit.core.errors import ConsoleNotImplemented
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, SystemClock, Target
-from consolekit.providers.vsphere import CloneInfo, Machine, Ticket, VSphere, settings_from_config
+from consolekit.core.shared import Shared, Use
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, Target
+from consolekit.providers.vsphere import (
+    CloneInfo,
+    Machine,
+    Ticket,
+    VSphere,
+    settings_from_config,
+    use_vsphere,
+)
 from consolekit.providers.webmks.adopted import NoMachines, named_mks, ticket_of
 from consolekit.providers.webmks.authd import NONCE_SIZE, AuthdLogin, authd_script
 from consolekit.providers.webmks.classic import HTTPS_PORT, connect_info, version_of
@@ -46,19 +54,17 @@ class Machines(Protocol):
     async def clone_ticket(self, server_id: str) -> CloneInfo:
         """A login for one use, with what belongs to it."""
 
-    async def aclose(self) -> None:
-        """Log out."""
-
 
 class WebMksProvider(ConsoleProvider):
     """Consoles of the machines of one vCenter or ESXi host.
 
     Args:
-        vsphere: Whom to ask; closed with the provider.
+        vsphere: Whom to ask.
         ticket: The way to the screen.
         rules: Which hosts and certificates tickets may name.
         console_port: Port of vCenter's console page before vSphere 6.0.
         adopt: Whether tickets that somebody else has taken are used too.
+        aclose: Called when the provider ends: lets go of ``vsphere``.
     """
 
     keys: ClassVar[tuple[ConsoleKey, ...]] = (WEBMKS,)
@@ -72,31 +78,33 @@ class WebMksProvider(ConsoleProvider):
         rules: TicketRules | None = None,
         console_port: int = HTTPS_PORT,
         adopt: bool = False,
+        aclose: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._vsphere = vsphere
         self._ticket = ticket
         self._rules = rules or TicketRules()
         self._console_port = console_port
         self._adopt = adopt
+        self._aclose = aclose
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
+    def from_config(cls, config: Mapping[str, Any], *, shared: Shared) -> Self:
         """Build from the operator's table. Connects to nothing.
 
         Raises:
             ConfigError: values contradict each other or cannot be meant, or pyvmomi is not installed.
         """
         rules = rules_from_config(config)
-        machines: Machines = NoMachines()
+        used: Use[VSphere] | None = None
         if "vcenter" in config:
-            settings = settings_from_config(config["vcenter"], "vcenter")
-            machines = VSphere(settings, clock=SystemClock(), name=settings.host)
+            used = use_vsphere(settings_from_config(config["vcenter"], "vcenter"), shared)
         return cls(
-            machines,
+            used.thing if used else NoMachines(),
             ticket=TicketKind(config.get("ticket", TicketKind.AUTO.value)),
             rules=rules,
             console_port=config.get("console_port", HTTPS_PORT),
             adopt=config.get("adopt", False),
+            aclose=used.aclose if used else None,
         )
 
     async def check(self, request: ConsoleRequest) -> None:
@@ -177,8 +185,9 @@ class WebMksProvider(ConsoleProvider):
         return connect_info(info, self._vsphere.api_version, self._console_port)
 
     async def aclose(self) -> None:
-        """Log out."""
-        await self._vsphere.aclose()
+        """Let go of the vCenter."""
+        if self._aclose is not None:
+            await self._aclose()
 
     def _kind(self) -> TicketKind:
         if self._ticket is not TicketKind.AUTO:

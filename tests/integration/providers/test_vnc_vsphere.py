@@ -13,6 +13,7 @@ from vmwaresite import SIZE, log_in
 
 from consolekit.core import errors
 from consolekit.core.schema import problems_of, validator_of
+from consolekit.core.shared import Shared
 from consolekit.core.types import Secret
 from consolekit.providers.vnc.provider import VncProvider
 from consolekit.testing.rfbserver import RfbServer
@@ -42,7 +43,7 @@ async def gateway(sim: Simulator) -> AsyncIterator[Gateway]:
         },
     }
     assert problems_of(validator_of(VncProvider.config_schema), table) == []
-    async with running(VncProvider.from_config(table)) as made:
+    async with running(VncProvider.from_config(table, shared=Shared())) as made:
         yield made
 
 

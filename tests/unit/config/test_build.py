@@ -14,6 +14,7 @@ from consolekit.config.load import Loaded, load
 from consolekit.core.errors import ConfigError, PluginLoadFailed, PluginNotFound, Problem
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.registry import ProviderRegistry
+from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint
 from consolekit.testing.clock import ManualClock
 
@@ -38,7 +39,7 @@ class FakeProvider(ConsoleProvider):
 
 class Picky(FakeProvider):
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Picky:
+    def from_config(cls, config: Mapping[str, Any], *, shared: Shared) -> Picky:
         raise ConfigError([Problem("hosts.a", "is wrong"), Problem("", "is no good")])
 
 

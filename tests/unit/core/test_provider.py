@@ -6,6 +6,7 @@ import pytest
 
 from consolekit.core.provider import API_VERSION, NOTHING, ConsoleProvider
 from consolekit.core.schema import validator_of
+from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint
 
 
@@ -53,5 +54,5 @@ def test_no_parameter_and_no_setting_is_known_by_default() -> None:
 
 
 def test_is_built_from_its_table() -> None:
-    assert Configured.from_config({"host": "h"}).host == "h"
-    assert isinstance(Smallest.from_config({}), Smallest)
+    assert Configured.from_config({"host": "h"}, shared=Shared()).host == "h"
+    assert isinstance(Smallest.from_config({}, shared=Shared()), Smallest)

@@ -15,6 +15,7 @@ from consolekit.core.errors import (
 )
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.schema import problems_of, validator_of
+from consolekit.core.shared import Shared
 from consolekit.core.types import (
     ConsoleKey,
     ConsoleRequest,
@@ -180,9 +181,9 @@ def test_handshake_of_a_plain_endpoint() -> None:
 async def test_from_config() -> None:
     table = {"servers": {"web-1": {"address": "kvm-1:5901", "password": "s3cret"}}}
     assert not problems_of(validator_of(VncProvider.config_schema), table)
-    assert (await VncProvider.from_config(table).open(wish())).secret == Secret("s3cret")
+    assert (await VncProvider.from_config(table, shared=Shared()).open(wish())).secret == Secret("s3cret")
     with pytest.raises(ConfigError):
-        VncProvider.from_config({"servers": {"web-1": {"address": "nowhere"}}})
+        VncProvider.from_config({"servers": {"web-1": {"address": "nowhere"}}}, shared=Shared())
 
 
 def test_xvpvnc_is_known_and_refused() -> None:

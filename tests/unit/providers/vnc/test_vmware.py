@@ -14,6 +14,7 @@ from consolekit.core.errors import (
     UnknownServer,
 )
 from consolekit.core.schema import problems_of, validator_of
+from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleRequest, Secret
 from consolekit.providers.vnc.provider import NOVNC, VncProvider
 from consolekit.providers.vnc.servers import CONFIG_SCHEMA, VncServer
@@ -53,7 +54,7 @@ async def test_asked_anew_for_every_console() -> None:
     assert await servers.lookup("web-1") == VncServer(
         address=Address("esx1.lab", 5901), password=Secret("s3cret")
     )
-    provider = VncProvider(lookup=servers.lookup, aclose=servers.aclose)
+    provider = VncProvider(lookup=servers.lookup, aclose=inventory.aclose)
     await provider.check(wish())
     inventory.host, inventory.port = "esx2.lab", 5907
     assert (await provider.open(wish())).address == "esx2.lab:5907"
@@ -110,14 +111,14 @@ def test_schema_refuses(table: dict[str, object], path: str) -> None:
 def test_contradictions(table: dict[str, object], path: str) -> None:
     assert not problems_of(validator_of(CONFIG_SCHEMA), table)
     with pytest.raises(ConfigError) as caught:
-        VncProvider.from_config(table)
+        VncProvider.from_config(table, shared=Shared())
     assert [problem.path for problem in caught.value.problems] == [path]
     assert "s3cret" not in str(caught.value)
 
 
 async def test_from_config() -> None:
     pytest.importorskip("pyVmomi")
-    provider = VncProvider.from_config({"source": "vsphere", "vcenter": VCENTER})
+    provider = VncProvider.from_config({"source": "vsphere", "vcenter": VCENTER}, shared=Shared())
     await provider.aclose()
 
 

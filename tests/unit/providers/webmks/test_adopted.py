@@ -7,6 +7,7 @@ import json
 import pytest
 
 from consolekit.core.errors import ConsoleNotImplemented, HypervisorProtocol
+from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Secret, Target, Transport
 from consolekit.providers.webmks.adopted import NoMachines, ticket_of
 from consolekit.providers.webmks.provider import WebMksProvider
@@ -21,7 +22,7 @@ def target(access: str, port: int = 902) -> Target:
 
 async def test_an_mks_ticket_there_and_back() -> None:
     config = {"adopt": True, "allow_sha1": True, "allowed_networks": ["10.0.0.0/8"]}
-    provider = WebMksProvider.from_config(config)
+    provider = WebMksProvider.from_config(config, shared=Shared())
     endpoint = await provider.adopt(REQUEST, target(json.dumps(MKS)))
     assert (endpoint.host, endpoint.port, endpoint.transport) == ("esx-1", 902, Transport.TCP)
     assert endpoint.tls.pin_sha1 == "ab" * 20
@@ -50,6 +51,6 @@ def test_what_is_no_ticket(access: str) -> None:
 
 @pytest.mark.parametrize("change", [{"ticket": "a b"}, {"cfgFile": "a\r\nb"}, {"thumbprint": "zz"}])
 async def test_fields_that_would_say_something_else(change: dict[str, str]) -> None:
-    provider = WebMksProvider.from_config({"adopt": True, "allow_sha1": True})
+    provider = WebMksProvider.from_config({"adopt": True, "allow_sha1": True}, shared=Shared())
     with pytest.raises(HypervisorProtocol):
         await provider.adopt(REQUEST, target(json.dumps({**MKS, **change})))

@@ -12,6 +12,7 @@ from consolekit.core.errors import (
 )
 from consolekit.core.handshake import SERVER, Handshake
 from consolekit.core.schema import problems_of, validator_of
+from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, Transport
 from consolekit.providers.vsphere import CloneInfo, Machine, Ticket
 from consolekit.providers.webmks.provider import WEBMKS, WebMksProvider
@@ -182,10 +183,11 @@ async def test_connect_info_whichever_way_we_go_ourselves(ticket: TicketKind) ->
         await WebMksProvider(inventory).connect_info(wish("web-2"))
 
 
-async def test_aclose_logs_out() -> None:
+async def test_the_end_lets_go_of_the_vcenter() -> None:
     inventory = Inventory()
-    await WebMksProvider(inventory).aclose()
+    await WebMksProvider(inventory, aclose=inventory.aclose).aclose()
     assert inventory.closed
+    await WebMksProvider(inventory).aclose()
 
 
 async def test_from_config() -> None:
@@ -193,6 +195,6 @@ async def test_from_config() -> None:
     vcenter = {"host": "vc.lab", "username": "u", "password": "s3cret"}
     table = {"vcenter": vcenter, "ticket": "mks", "allowed_networks": ["10.0.0.0/8"]}
     assert not problems_of(validator_of(WebMksProvider.config_schema), table)
-    provider = WebMksProvider.from_config(table)
+    provider = WebMksProvider.from_config(table, shared=Shared())
     assert "s3cret" not in repr(vars(provider))
     await provider.aclose()
