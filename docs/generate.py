@@ -25,6 +25,7 @@ from consolekit.core.errors import ConsoleKitError, every_error
 from consolekit.core.hookspecs import HookSpecs
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.schema import ConsoleSchema
+from consolekit.providers.stream.provider import StreamProvider
 from consolekit.providers.vnc.provider import VncProvider
 from consolekit.proxy.closecodes import ENDS
 from consolekit.proxy.metrics import Metrics
@@ -152,7 +153,7 @@ def configuration() -> str:
             parts.append(f"### `[api.keys.NAME]`\n\n{_first_line(model.ApiKey)}\n\n{_fields(model.ApiKey)}")
     provider = f"{_first_line(model.ProviderConfig)}\n\n{_fields(model.ProviderConfig)}"
     validator = f"{_first_line(model.ValidatorConfig)}\n\n{_fields(model.ValidatorConfig)}"
-    parts += [f"## `[providers.NAME]`\n\n{provider}", _vnc()]
+    parts += [f"## `[providers.NAME]`\n\n{provider}", _vnc(), _stream()]
     return "\n".join([*parts, f"## `[validators.NAME]`\n\n{validator}", _nova()])
 
 
@@ -196,6 +197,18 @@ def _vnc() -> str:
         '### `use = "vnc"`: `[providers.NAME.servers.SERVER_ID]`\n\n'
         f"{schema['properties']['servers']['description']}\n\n{_properties(server)}\n"
         f"#### `[providers.NAME.servers.SERVER_ID.tls]`\n\n{tls['description']}\n\n{_properties(tls)}"
+    )
+
+
+def _stream() -> str:
+    schema = StreamProvider.config_schema
+    server = schema["properties"]["servers"]["additionalProperties"]
+    tls, adopt = server["properties"]["tls"], schema["properties"]["adopt"]
+    return (
+        '### `use = "serial"` and `use = "spice"`: `[providers.NAME.servers.SERVER_ID]`\n\n'
+        f"{schema['properties']['servers']['description']}\n\n{_properties(server)}\n"
+        f"`tls` holds the keys of VNC's, but for `allow_anonymous`. {tls['description']}\n\n"
+        f"#### `[providers.NAME.adopt]`\n\n{adopt['description']}\n\n{_properties(adopt)}"
     )
 
 
