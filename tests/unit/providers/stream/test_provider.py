@@ -9,6 +9,7 @@ import pytest
 from consolekit.core.errors import ConfigError, ConsoleNotImplemented, ConsoleUnavailable, UnknownServer
 from consolekit.core.schema import problems_of, validator_of
 from consolekit.core.shared import Shared
+from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, Target, TlsPolicy, Transport
 from consolekit.providers.stream.provider import (
     CONFIG_SCHEMA,
@@ -40,7 +41,7 @@ def wish(server_id: str) -> ConsoleRequest:
 @pytest.mark.parametrize(("cls", "key"), [(SerialProvider, SERIAL), (SpiceProvider, SPICE)])
 def test_the_pairs(cls: type[StreamProvider], key: ConsoleKey) -> None:
     assert cls.keys == (key,)
-    assert cls.from_config(CONFIG).handshake(Endpoint()) is None
+    assert cls.from_config(CONFIG, shared=Shared()).handshake(Endpoint()) is None
 
 
 @pytest.mark.parametrize(
