@@ -12,7 +12,6 @@ from consolekit.core.address import Address
 from consolekit.core.errors import UnknownServer
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.shared import Shared
-from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Target, TlsPolicy, Transport
 from consolekit.providers.servers import (
     Adoption,

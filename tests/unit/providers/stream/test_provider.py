@@ -9,7 +9,6 @@ import pytest
 from consolekit.core.errors import ConfigError, ConsoleNotImplemented, ConsoleUnavailable, UnknownServer
 from consolekit.core.schema import problems_of, validator_of
 from consolekit.core.shared import Shared
-from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, Target, TlsPolicy, Transport
 from consolekit.providers.stream.provider import (
     CONFIG_SCHEMA,
