@@ -76,7 +76,8 @@ class Machine:
     def check_limit(self) -> None:
         """Say if another viewer would be one too many.
 
-        For the moment of connecting: when a link is made the count says nothing of the time it is used.
+        For the moment when a link is made. When a viewer connects, the host itself decides: one that comes
+        back may still be counted.
 
         Raises:
             ConsoleLimitReached: as many viewers are connected as the machine allows.

@@ -113,6 +113,7 @@ class WebMksProvider(ConsoleProvider):
         Raises:
             UnknownServer: there is no such machine.
             ConsoleConflict: its state allows no console.
+            ConsoleLimitReached: as many viewers are connected as it allows.
             ConsoleUnavailable: it cannot be had now.
             ConsoleNotImplemented: its console is vCenter's own page.
         """
@@ -120,6 +121,8 @@ class WebMksProvider(ConsoleProvider):
         machine.check_state()
         if self._kind() is TicketKind.CLONE:
             raise ConsoleNotImplemented(_NO_RELAY)
+        # not in open(): a viewer that comes back may still be counted; there the ticket's fault decides
+        machine.check_limit()
 
     async def open(self, request: ConsoleRequest) -> Endpoint:
         """Take a fresh ticket; one call, where the machine was asked for before.

@@ -4,6 +4,7 @@ import authdtalk as a
 import pytest
 
 from consolekit.core.errors import (
+    ConsoleLimitReached,
     ConsoleNotImplemented,
     HandshakeError,
     HypervisorProtocol,
@@ -23,9 +24,11 @@ from consolekit.providers.webmks.ticket import AuthdEndpoint, TicketRules
 class Inventory:
     """vSphere with one machine; counts what is asked."""
 
-    def __init__(self, version: str = "8.0.3.0", *, power: str = "poweredOn", told: bool = False) -> None:
+    def __init__(
+        self, version: str = "8.0.3.0", *, power: str = "poweredOn", viewers: int = 39, told: bool = False
+    ) -> None:
         self.api_version = version if told else ""
-        self._version, self.power = version, power
+        self._version, self.power, self.viewers = version, power, viewers
         self.asked: list[str] = []
         self.closed = False
 
@@ -42,7 +45,11 @@ class Inventory:
     async def machine(self, server_id: str) -> Machine:
         self._answer("machine", server_id)
         return Machine(
-            moid="vm-42", name="web 1", power=self.power, mks_connections=40, max_mks_connections=40
+            moid="vm-42",
+            name="web 1",
+            power=self.power,
+            mks_connections=self.viewers,
+            max_mks_connections=40,
         )
 
     async def ticket(self, server_id: str, kind: str) -> Ticket:
@@ -134,6 +141,19 @@ async def test_check_takes_no_ticket_and_says_the_state() -> None:
         await WebMksProvider(Inventory(power="poweredOff")).check(wish())
     with pytest.raises(UnknownServer):
         await WebMksProvider(Inventory()).check(wish("web-2"))
+
+
+async def test_a_full_machine_is_told_when_the_link_is_made_and_not_to_who_comes_back() -> None:
+    """A viewer whose connection was lost may still be one of those that are counted."""
+    provider = WebMksProvider(Inventory(viewers=40))
+    with pytest.raises(ConsoleLimitReached, match="40 viewers"):
+        await provider.check(wish())
+    assert (await provider.open(wish())).secret == Secret("ticket-2")
+
+
+async def test_off_is_told_before_full() -> None:
+    with pytest.raises(ServerPoweredOff):
+        await WebMksProvider(Inventory(viewers=40, power="poweredOff")).check(wish())
 
 
 async def test_a_ticket_that_leads_nowhere() -> None:
