@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from consolekit.auth.base import AccessContext, TokenValidator
-from consolekit.core.errors import ConsoleKitError, PermitRefused, TokenRefused
-from consolekit.core.types import Action, Caller, Grant, Secret, Target
+from consolekit.auth.base import AccessContext
+from consolekit.core.errors import ConsoleKitError, PermitRefused
+from consolekit.core.types import Action, Caller, Grant, Mode, Secret, Target
 from consolekit.kit import ConsoleKit
 
 _log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ async def redeem(kit: ConsoleKit, token: Secret, *, caller: Caller) -> tuple[Gra
         caller: Who asks; it must be one that may see secrets, or the token stays as it is.
 
     Raises:
-        PermitRefused: the caller may not see secrets, or a hook refused.
+        PermitRefused: the caller may not see secrets, a hook refused, or the token is for looking only.
         TokenRefused: it opens nothing.
         UnknownServer: the server is gone.
         ConsoleConflict: its state allows no console.
@@ -31,7 +31,7 @@ async def redeem(kit: ConsoleKit, token: Secret, *, caller: Caller) -> tuple[Gra
     """
     if not caller.see_secrets:
         raise PermitRefused(f"key {caller.name} may not see secrets")
-    validator, grant = await _validate(kit, token)
+    validator, grant = await kit.validators.redeem(token, AccessContext())
     outcome = "redeemed"
     try:
         return grant, await _target(kit, grant, caller)
@@ -42,19 +42,17 @@ async def redeem(kit: ConsoleKit, token: Secret, *, caller: Caller) -> tuple[Gra
         await validator.released(grant, outcome, resumable=False)
 
 
-async def _validate(kit: ConsoleKit, token: Secret) -> tuple[TokenValidator, Grant]:
-    refusal = TokenRefused("no validator is configured")
-    for validator in kit.validators:
-        try:
-            return validator, await validator.validate(token, AccessContext())
-        except TokenRefused as exc:
-            refusal = exc
-    raise refusal
-
-
 async def _target(kit: ConsoleKit, grant: Grant, caller: Caller) -> Target:
     request, name = grant.request, grant.provider
-    kit.hooks.permit(caller, Action.CONNECT_INFO, server_id=request.server_id, subject=request.subject)
+    if request.mode is not Mode.INTERACT:
+        raise PermitRefused("a view-only console is shown by this gateway alone: it is what keeps it so")
+    kit.hooks.permit(
+        caller,
+        Action.CONNECT_INFO,
+        server_id=request.server_id,
+        subject=request.subject,
+        mode=Mode.INTERACT,
+    )
     if grant.target is not None:
         return grant.target
     endpoint = await kit.ask(name, lambda provider: provider.open(request))

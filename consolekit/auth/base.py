@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final, Self
 
 import attrs
 
+from consolekit.auth.life import GrantLife
 from consolekit.core.types import Clock, Grant, Revocation, Secret, SessionInfo
 
 STORE_SECONDS: Final = 2.0
@@ -60,10 +61,17 @@ class TokenValidator(ABC):
     """Says what a token stands for. Entry-point group ``consolekit.token_validators``.
 
     Attributes:
-        config_schema: JSON Schema of the operator's ``[validators.NAME]`` table without ``use``.
+        config_schema: JSON Schema of the operator's ``[validators.NAME]`` table without ``use`` and
+            ``single_use``.
+        seconds: Deadline of each of its answers; past it nothing is opened.
+        single_use: Whether, where the operator does not say, its tokens are noted in the token store when
+            they are redeemed, so that each opens one session. False where it sees to that itself, or where
+            its issuer means them to be used again.
     """
 
     config_schema: ClassVar[Mapping[str, Any]] = {"type": "object", "additionalProperties": False}
+    seconds: float = STORE_SECONDS
+    single_use: ClassVar[bool] = False
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, clock: Clock) -> Self:
@@ -79,6 +87,22 @@ class TokenValidator(ABC):
         make: Any = cls  # its constructor is its own
         made: Self = make(**config, clock=clock)
         return made
+
+    def recognises(self, token: Secret) -> bool:
+        """Whether this is certainly one of its kind, good or bad: then no other validator is asked.
+
+        Decided by the token's form alone, without asking anybody. Default: no form of its own.
+        """
+        return False
+
+    @abstractmethod
+    async def inspect(self, token: Secret, context: AccessContext) -> GrantLife:
+        """What the token stands for, expired or not, without redeeming it.
+
+        Raises:
+            TokenRefused: it is none of this validator's (malformed, unknown, forged, revoked).
+            StoreUnavailable: it could not be told in time.
+        """
 
     @abstractmethod
     async def validate(self, token: Secret, context: AccessContext) -> Grant:
@@ -168,6 +192,14 @@ class TokenStore(ABC):
         """
 
     @abstractmethod
+    async def inspect(self, token_hash: str) -> GrantLife:
+        """What is kept under a token's hash, alive or not, without a change.
+
+        Raises:
+            TokenRefused: there is nothing (never was, revoked, or purged).
+        """
+
+    @abstractmethod
     async def release(self, grant_id: str, *, outcome: str, resume_until: float) -> None:
         """Note how the session on a taken grant ended and until when (epoch s) its browser may resume.
 
@@ -184,11 +216,18 @@ class TokenStore(ABC):
         """
 
     @abstractmethod
-    async def grants(self) -> list[Grant]:
-        """Every grant that could still open a session or may have one open, oldest first.
+    async def grants(
+        self, *, grant_id: str | None = None, server_id: str | None = None, subject: str | None = None
+    ) -> list[Grant]:
+        """Grants that could still open a session or may have one open, oldest first.
 
         That is: alive and not taken, or taken and before its resume deadline (with a resume key or
-        without, so that it can be found and revoked).
+        without, so that it can be found and revoked). One that a newer version wrote is left out, and logged.
+
+        Args:
+            grant_id: Only this one; None for any.
+            server_id: Only those of this server; None for any.
+            subject: Only those for this subject; None for any.
         """
 
     @abstractmethod
@@ -204,8 +243,8 @@ class TokenStore(ABC):
         """Wait for revocations with a number above ``after``, at most about 10 s.
 
         Args:
-            after: The cursor that the last call gave; -1 begins at now and returns at once. One that is
-                ahead of the store is from an earlier life of it: everything kept comes.
+            after: The cursor that the last call gave; -1 gives all that is kept, at once. One that is ahead
+                of the store is from an earlier life of it: everything kept comes.
 
         Returns:
             The new cursor and what came (empty when nothing did). Seen within 0.5 s by every process.

@@ -74,6 +74,14 @@ class GrantLife:
             return False
         return hmac.compare_digest(self.resume_hash.encode(), resume_hash.encode())
 
+    def is_of(self, grant_id: str | None, server_id: str | None, subject: str | None) -> bool:
+        """True if the grant is the one asked for; None asks for any."""
+        return (
+            grant_id in (None, self.grant.id)
+            and server_id in (None, self.grant.request.server_id)
+            and subject in (None, self.grant.request.subject)
+        )
+
     def live(self, now: float) -> bool:
         """True if it could open or resume a session, or one may be open on it."""
         return now < (self.grant.expires_at if self.used_at is None else self.resume_until)

@@ -54,11 +54,20 @@ class MemoryTokenStore(TokenStore):
         Raises:
             TokenRefused: unknown, expired, used or revoked.
         """
+        life = await self.inspect(token_hash)
+        self._lives[token_hash] = life.taken(self._clock.now(), resume_hash)
+        return life.grant
+
+    async def inspect(self, token_hash: str) -> GrantLife:
+        """What is kept under the hash.
+
+        Raises:
+            TokenRefused: nothing.
+        """
         life = self._lives.get(token_hash)
         if life is None:
             raise TokenRefused("unknown")
-        self._lives[token_hash] = life.taken(self._clock.now(), resume_hash)
-        return life.grant
+        return life
 
     async def release(self, grant_id: str, *, outcome: str, resume_until: float) -> None:
         """Note the end of a session."""
@@ -77,10 +86,13 @@ class MemoryTokenStore(TokenStore):
             raise TokenRefused("unknown")
         return life.outcome
 
-    async def grants(self) -> list[Grant]:
+    async def grants(
+        self, *, grant_id: str | None = None, server_id: str | None = None, subject: str | None = None
+    ) -> list[Grant]:
         """The live grants, oldest first."""
         now = self._clock.now()
-        found = [life.grant for life in self._lives.values() if life.live(now)]
+        named = (life for life in self._lives.values() if life.is_of(grant_id, server_id, subject))
+        found = [life.grant for life in named if life.live(now)]
         return sorted(found, key=lambda grant: grant.issued_at)
 
     async def revoke(self, revocation: Revocation) -> int:
@@ -107,7 +119,7 @@ class MemoryTokenStore(TokenStore):
     async def revocations(self, after: int) -> tuple[int, list[Revocation]]:
         """Wait for what comes after the cursor."""
         if after < 0:
-            return self._head, []
+            return self._head, [kept for _, kept in self._revocations.values()]
         if after > self._head:  # a cursor from before this store began
             after = 0
         try:

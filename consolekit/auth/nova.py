@@ -6,7 +6,8 @@ in a bounded pool. Nothing is kept but the service token, which is renewed once 
 
 Nova's tokens can be used until they expire; that is Nova's rule and stays so here. Nova's answer names no
 console type: what ``internal_access_path`` looks like tells VMware's from the others, ``tls_port`` tells
-native SPICE.
+native SPICE. VNC, SPICE and serial look the same in it, so a validator takes one of the three, as each of
+Nova's own proxies does.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import attrs
 
 from consolekit.auth.base import AccessContext, TokenValidator
+from consolekit.auth.life import GrantLife
 from consolekit.auth.novaschema import ANSWER, CONFIG_SCHEMA
 from consolekit.core.errors import ConfigError, Problem, StoreUnavailable, TokenRefused
 from consolekit.core.schema import problems_of
@@ -37,6 +39,7 @@ if TYPE_CHECKING:  # an extra: imported where it is used
     from keystoneauth1.session import Session
 
 _VNC, _MKS = ConsoleKey("vnc", "novnc"), ConsoleKey("mks", "webmks")
+_SPICE, _SERIAL = ConsoleKey("spice", "spice-html5"), ConsoleKey("serial", "serial")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MICROVERSIONS = ("2.99", "2.31")
 _WORKERS = 8
@@ -81,6 +84,8 @@ class NovaTokens(TokenValidator):
         auth: What keystoneauth1's plug-in takes: ``auth_type`` (default ``password``), ``auth_url``,
             ``username``, ``password_file``, ``project_name`` and so on.
         vnc_provider: The configured provider that takes VNC consoles (``vnc/novnc``); empty for none.
+        spice_provider: The one that takes SPICE consoles (``spice/spice-html5``), in VNC's stead.
+        serial_provider: The one that takes serial consoles (``serial/serial``), in VNC's stead.
         mks_provider: The configured provider that takes VMware's (``mks/webmks``); empty for none.
         ca_file: CAs of Keystone and Nova; default: the system's.
         interface: Which endpoint of the catalogue.
@@ -90,7 +95,8 @@ class NovaTokens(TokenValidator):
         clock: Where time comes from.
 
     Raises:
-        ConfigError: the extra is not installed, or the password file cannot be read.
+        ConfigError: the extra is not installed, the password file cannot be read, or more than one of
+            ``vnc_provider``, ``spice_provider`` and ``serial_provider`` is given.
     """
 
     config_schema: ClassVar[Mapping[str, Any]] = CONFIG_SCHEMA
@@ -101,6 +107,8 @@ class NovaTokens(TokenValidator):
         auth: Mapping[str, str],
         clock: Clock,
         vnc_provider: str = "",
+        spice_provider: str = "",
+        serial_provider: str = "",
         mks_provider: str = "",
         ca_file: str = "",
         interface: str = "internal",
@@ -108,8 +116,9 @@ class NovaTokens(TokenValidator):
         seconds: float = 5.0,
         session_seconds: float = 12 * 3600.0,
     ) -> None:
-        self._providers = {_VNC: vnc_provider, _MKS: mks_provider}
-        self._clock, self._seconds, self._session_seconds = clock, seconds, session_seconds
+        self._plain = _only({_VNC: vnc_provider, _SPICE: spice_provider, _SERIAL: serial_provider})
+        self._providers = {**self._plain, _MKS: mks_provider}
+        self._clock, self.seconds, self._session_seconds = clock, seconds, session_seconds
         self._session, self._log_in = _session(dict(auth), ca_file, seconds)
         self._auth = self._log_in()
         self._where = {"service_type": "compute", "interface": interface, "region_name": region or None}
@@ -120,14 +129,27 @@ class NovaTokens(TokenValidator):
         self._ends: OrderedDict[str, str] = OrderedDict()
         logging.getLogger("urllib3.connectionpool").addFilter(_MASKED)
 
+    def recognises(self, token: Secret) -> bool:
+        """Whether it has the form of Nova's tokens: a UUID."""
+        return _UUID.fullmatch(token.reveal()) is not None
+
+    async def inspect(self, token: Secret, context: AccessContext) -> GrantLife:
+        """Look the token up; Nova does not note who does.
+
+        Raises:
+            TokenRefused: it has not the form of Nova's tokens, or Nova does not know it (any more).
+            StoreUnavailable: Nova or Keystone did not answer properly in time.
+        """
+        return GrantLife(grant=self._grant(await self._ask(token), _grant_id(token, context)))
+
     async def validate(self, token: Secret, context: AccessContext) -> Grant:
         """Look the token up.
 
         Raises:
-            TokenRefused: it has not the shape of Nova's tokens, or Nova does not know it (any more).
+            TokenRefused: it has not the form of Nova's tokens, or Nova does not know it (any more).
             StoreUnavailable: Nova or Keystone did not answer properly in time.
         """
-        return self._grant(await self._ask(token), _grant_id(token, context))
+        return (await self.inspect(token, context)).grant
 
     async def released(self, grant: Grant, outcome: str, *, resumable: bool) -> None:
         """Remember for a while why it ended, for the browser that will ask."""
@@ -152,17 +174,17 @@ class NovaTokens(TokenValidator):
         return [name for name in self._providers.values() if name]
 
     async def _ask(self, token: Secret) -> Mapping[str, Any]:
-        if not _UUID.fullmatch(token.reveal()):
+        if not self.recognises(token):
             raise TokenRefused("not the shape of a Nova token")
         asked = _Asked(self._renewals, self._failures)
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self.seconds):
                 return await loop.run_in_executor(self._pool, self._look_up, token, asked)
         except (TokenRefused, StoreUnavailable):
             raise
         except TimeoutError as exc:
-            raise StoreUnavailable(f"Nova gave no answer within {self._seconds:g} s") from exc
+            raise StoreUnavailable(f"Nova gave no answer within {self.seconds:g} s") from exc
         except Exception as exc:  # whatever a plug-in of keystoneauth1 raises; its text could hold the URL
             raise StoreUnavailable(f"Nova cannot be asked: {type(exc).__name__}") from None
 
@@ -174,16 +196,16 @@ class NovaTokens(TokenValidator):
         access = console.get("internal_access_path") or ""
         if console.get("tls_port"):
             raise TokenRefused("it is of a native SPICE console, which no browser shows")
-        key = _MKS if access.startswith(("{", "/ticket/")) else _VNC
-        provider = self._providers[key]
-        if not provider:
-            raise TokenRefused(f"no provider is configured for Nova's {key} consoles")
+        keys = (_MKS,) if access.startswith(("{", "/ticket/")) else tuple(self._plain)
+        key = next((key for key in keys if self._providers[key]), None)
+        if key is None:
+            raise TokenRefused("no provider is configured for consoles of its kind")
         now, server_id = self._clock.now(), console["instance_uuid"]
         return Grant(
             id=grant_id,
             # Nova does not say for whom; one subject for all would share one limit
             request=ConsoleRequest(key=key, server_id=server_id, subject=f"nova:{server_id}"),
-            provider=provider,
+            provider=self._providers[key],
             issued_at=now,
             expires_at=now + self._session_seconds,
             session_seconds=self._session_seconds,
@@ -269,6 +291,23 @@ class NovaTokens(TokenValidator):
         except ClientException as exc:
             self._failures += 1
             raise StoreUnavailable(f"Keystone gave no token: {type(exc).__name__}") from None
+
+
+def _only(providers: Mapping[ConsoleKey, str]) -> Mapping[ConsoleKey, str]:
+    """The one of these that is configured, if any is.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    given = {key: name for key, name in providers.items() if name}
+    if len(given) > 1:
+        settings = [f"{key.protocol}_provider" for key in given]
+        message = (
+            f"stands beside {' and '.join(settings[:-1])}; Nova's answer does not tell these types apart, and a "
+            "console would be shown by the wrong viewer: run one proxy for each, as Nova does"
+        )
+        raise ConfigError([Problem(settings[-1], message)])
+    return given
 
 
 def _grant_id(token: Secret, context: AccessContext) -> str:

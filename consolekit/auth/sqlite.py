@@ -50,9 +50,8 @@ _BY_HASH: Final = (
     "SELECT record, used_at, resume_hash, resume_until, outcome FROM grants WHERE token_hash = ?"
 )
 _BY_GRANT: Final = "SELECT record, used_at, resume_hash, resume_until, outcome FROM grants WHERE grant_id = ?"
-_ALL: Final = (
-    "SELECT record, used_at, resume_hash, resume_until, outcome FROM grants ORDER BY issued_at, number"
-)
+_ALL: Final = "SELECT record, used_at, resume_hash, resume_until, outcome FROM grants"
+_IN_ORDER: Final = " ORDER BY issued_at, number"
 # Each gives back, for every grant that went, whether it was live: see auth.life
 _REMOVE: Final = {
     Scope.GRANT: "DELETE FROM grants WHERE grant_id = :value AND issued_at <= :at"
@@ -152,6 +151,15 @@ class SqliteTokenStore(TokenStore):
 
         return await self._file.call(work, write=True)
 
+    async def inspect(self, token_hash: str) -> GrantLife:
+        """What is kept under the hash.
+
+        Raises:
+            TokenRefused: nothing.
+            StoreUnavailable: it could not be told.
+        """
+        return await self._file.call(lambda db: _find(db, token_hash))
+
     async def release(self, grant_id: str, *, outcome: str, resume_until: float) -> None:
         """Note the end of a session.
 
@@ -177,18 +185,24 @@ class SqliteTokenStore(TokenStore):
             TokenRefused: no grant has this hash and this owner.
             StoreUnavailable: it could not be told.
         """
-        life = await self._file.call(lambda db: _find(db, token_hash))
+        life = await self.inspect(token_hash)
         if not life.belongs_to(resume_hash):
             raise TokenRefused("unknown")
         return life.outcome
 
-    async def grants(self) -> list[Grant]:
+    async def grants(
+        self, *, grant_id: str | None = None, server_id: str | None = None, subject: str | None = None
+    ) -> list[Grant]:
         """The live grants, oldest first; one that a newer version wrote is left out, and logged.
 
         Raises:
             StoreUnavailable: they could not be told.
         """
-        lives = await self._file.call(lambda db: _readable(db.execute(_ALL)))
+        named = {"grant_id": grant_id, "server_id": server_id, "subject": subject}
+        asked = {column: value for column, value in named.items() if value is not None}
+        where = " WHERE " + " AND ".join(f"{column} = ?" for column in asked) if asked else ""
+        query, values = _ALL + where + _IN_ORDER, tuple(asked.values())
+        lives = await self._file.call(lambda db: _readable(db.execute(query, values)))
         now = self._clock.now()
         return [life.grant for life in lives if life.live(now)]
 
@@ -340,10 +354,10 @@ def _grants_cut(db: sqlite3.Connection, revocation: Revocation) -> set[str]:
 
 
 def _news(db: sqlite3.Connection, after: int) -> tuple[int, list[tuple[str, str, float]]]:
-    """The newest number, and the revocations above ``after``; none if ``after`` is below 0."""
+    """The newest number, and the revocations above ``after``."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'revocations'").fetchone()
     head = row[0] if row else 0
-    if after < 0 or after == head:
+    if after == head:
         return head, []
     # a cursor ahead of the file is from another file that was here before
     start = after if after < head else 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pluggy
 
-from consolekit.core.types import Action, Caller, ConsoleRequest, SessionInfo
+from consolekit.core.types import Action, Caller, ConsoleRequest, Mode, Revocation, SessionInfo
 
 PROJECT = "consolekit"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -20,11 +20,14 @@ class HookSpecs:
     """Every hook; implement any subset as functions of a module or methods of an object."""
 
     @hookspec
-    def consolekit_permit(self, caller: Caller, action: Action, server_id: str, subject: str) -> str | None:
+    def consolekit_permit(
+        self, caller: Caller, action: Action, server_id: str, subject: str, mode: Mode | None
+    ) -> str | None:
         """May this caller do this? Return the reason of a refusal for the log, or None for no objection.
 
         Every implementation is asked; any refusal refuses. Asked before a console is created, a grant is
-        revoked, a session is listed or killed.
+        revoked, a session is listed or killed. ``mode`` is what the console would let its viewer do; None
+        where the action opens none. Like any argument it may be left out.
         """
 
     @hookspec
@@ -42,6 +45,13 @@ class HookSpecs:
     @hookspec
     def consolekit_session_closed(self, session: SessionInfo) -> None:
         """Both sides are closed; ``session`` has its end, bytes and reason. Once for every opening."""
+
+    @hookspec
+    def consolekit_revoked(self, revocation: Revocation, removed: int) -> None:
+        """A revocation was ordered through this kit and is in the store; ``removed`` grants went with it.
+
+        Live sessions end wherever they are; each tells ``consolekit_session_closed`` in its own process.
+        """
 
     @hookspec
     def consolekit_access_refused(self, code: str, address: str) -> None:

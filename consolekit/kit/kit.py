@@ -12,7 +12,9 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from consolekit.auth.base import TokenIssuer, TokenStore, TokenValidator
+from consolekit.auth.base import AccessContext, TokenIssuer, TokenStore, TokenValidator
+from consolekit.auth.chain import ValidatorChain
+from consolekit.auth.life import GrantLife
 from consolekit.core.errors import (
     ConsoleKitError,
     ConsoleNotImplemented,
@@ -36,8 +38,10 @@ from consolekit.core.types import (
     ConsoleKey,
     ConsoleRequest,
     Grant,
+    Mode,
     Revocation,
     Scope,
+    Secret,
     SessionInfo,
     SystemClock,
 )
@@ -74,7 +78,7 @@ class ConsoleKit:
         self.registry = registry
         self.store = store
         self.issuer = issuer
-        self.validators = tuple(validators)
+        self.validators = ValidatorChain(validators)
         self.hooks = hooks or Hooks()
         self.clock = clock or SystemClock()
         self.settings = settings or KitSettings()
@@ -87,15 +91,16 @@ class ConsoleKit:
 
         Args:
             server_id: Which server.
-            data: ``protocol`` and ``type``, optionally ``subject``, ``params``, ``ttl_seconds``;
-                outside data, validated here.
+            data: ``protocol`` and ``type``, optionally ``subject``, ``mode``, ``params``,
+                ``ttl_seconds``; outside data, validated here.
             caller: Who asks.
             subject: For whom, where ``data`` does not say; default: the caller's name.
 
         Raises:
             InvalidRequest: ``data`` breaks the schema.
             UnsupportedConsole: the pair is not registered.
-            ConsoleNotImplemented: the pair is known and deliberately not offered.
+            ConsoleNotImplemented: the pair is known and deliberately not offered, or the server's provider
+                has no view-only consoles and one is asked for.
             PermitRefused: a hook refused.
             UnknownServer: no provider of the pair knows the server.
             ConsoleConflict: the server's state allows no console.
@@ -103,7 +108,13 @@ class ConsoleKit:
             StoreUnavailable: the token could not be kept.
         """
         request = self.schema.validate(server_id, data, subject=subject or caller.name)
-        self.hooks.permit(caller, Action.CREATE, server_id=request.server_id, subject=request.subject)
+        self.hooks.permit(
+            caller,
+            Action.CREATE,
+            server_id=request.server_id,
+            subject=request.subject,
+            mode=request.mode,
+        )
         self.hooks.notify("consolekit_request_validated", request=request, caller=caller)
         provider = await self._find(request)
         now = self.clock.now()
@@ -119,11 +130,13 @@ class ConsoleKit:
 
     async def _find(self, request: ConsoleRequest) -> str:
         """The first provider, in order, that knows the server."""
-        for name, _ in self.registry.offering(request.key):
+        for name, provider in self.registry.offering(request.key):
             try:
                 await self._check(name, request)
             except UnknownServer:
                 continue
+            if request.mode not in provider.modes:
+                raise ConsoleNotImplemented(f"provider {name} has no consoles of mode {request.mode.value}")
             return name
         raise UnknownServer(f"no provider of {request.key} knows server {request.server_id}")
 
@@ -168,7 +181,13 @@ class ConsoleKit:
         """
         request = self.schema.probe(server_id, key, subject=caller.name)
         offering = self.registry.offering(key)
-        self.hooks.permit(caller, Action.CONNECT_INFO, server_id=request.server_id, subject=request.subject)
+        self.hooks.permit(
+            caller,
+            Action.CONNECT_INFO,
+            server_id=request.server_id,
+            subject=request.subject,
+            mode=Mode.INTERACT,  # nobody would stand between the program and the console
+        )
         for name, _ in offering:
             try:
                 await self._check(name, request)
@@ -236,12 +255,11 @@ class ConsoleKit:
             NotFound: there is no such grant, or the caller may not know of it.
             StoreUnavailable: it could not be written; nothing is revoked.
         """
-        for grant in await self.store.grants():
-            if grant.id == grant_id:
-                request = grant.request
-                self._permit_end(caller, Action.REVOKE, request.server_id, request.subject)
-                await self._revoke(Scope.GRANT, grant_id)
-                return
+        for grant in await self.store.grants(grant_id=grant_id):
+            request = grant.request
+            self._permit_end(caller, Action.REVOKE, request.server_id, request.subject)
+            await self._revoke(Scope.GRANT, grant_id)
+            return
         for session in await self.store.sessions():
             if session.grant_id == grant_id:
                 self._permit_end(caller, Action.REVOKE, session.server_id, session.subject)
@@ -273,20 +291,34 @@ class ConsoleKit:
     async def revoke_all(self, scope: Scope, value: str) -> int:
         """Take back everything issued so far for a server or a subject; for hypervisor events and leavers.
 
+        Scope GRANT takes back one grant whether the store knows it or not: a sealed token is in no store
+        before its first use.
+
         Returns:
             How many grants were removed. Live sessions end wherever they are.
 
         Raises:
-            InvalidRequest: ``scope`` is neither SERVER nor SUBJECT.
+            InvalidRequest: ``scope`` is SESSION; ``kill`` ends one.
             StoreUnavailable: it could not be written; nothing is revoked.
         """
-        if scope not in (Scope.SERVER, Scope.SUBJECT):
-            raise InvalidRequest([Problem("scope", "must be server or subject")])
+        if scope is Scope.SESSION:
+            raise InvalidRequest([Problem("scope", "must be grant, server or subject")])
         return await self._revoke(scope, value)
+
+    async def inspect(self, token: Secret) -> GrantLife:
+        """What a token stands for, and whether it is used or expired; it is not redeemed.
+
+        Raises:
+            TokenRefused: it is nobody's.
+            StoreUnavailable: it could not be told.
+        """
+        return await self.validators.inspect(token, AccessContext())
 
     async def _revoke(self, scope: Scope, value: str) -> int:
         revocation = Revocation(scope=scope, value=value, at=self.clock.now())
-        return await self.store.revoke(revocation)
+        removed = await self.store.revoke(revocation)
+        self.hooks.notify("consolekit_revoked", revocation=revocation, removed=removed)
+        return removed
 
     async def aclose(self) -> None:
         """End validators, providers and store; each is closed even if another's close fails."""

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import attrs
 
 from consolekit.core.schema import MAX_TTL_SECONDS
-from consolekit.core.types import ConsoleKey, Grant, Secret
+from consolekit.core.types import ConsoleKey, Grant, Mode, Secret
 
 
 def _without_slash(url: str) -> str:
@@ -55,6 +55,7 @@ class ConsoleLink:
     Attributes:
         key: The pair.
         server_id: The server.
+        mode: What the viewer may do.
         url: The page's URL with its token in the fragment; whoever has it opens the console, once.
         token: The token alone, for viewers that are not our page.
         grant_id: Public name of the grant, to revoke it by.
@@ -63,6 +64,7 @@ class ConsoleLink:
 
     key: ConsoleKey
     server_id: str
+    mode: Mode
     url: Secret
     token: Secret
     grant_id: str
@@ -89,17 +91,19 @@ class Offer:
 def make_link(grant: Grant, token: Secret, settings: KitSettings) -> ConsoleLink:
     """The link to our page: the token is in the fragment, which no server gets to see."""
     key = grant.request.key
-    fragment = urlencode(
-        {
-            "token": token.reveal(),
-            "server": grant.request.server_id,
-            "protocol": key.protocol,
-            "type": key.type,
-        }
-    )
+    fields = {
+        "token": token.reveal(),
+        "server": grant.request.server_id,
+        "protocol": key.protocol,
+        "type": key.type,
+    }
+    if grant.request.mode is not Mode.INTERACT:  # only tells: the gateway goes by the grant
+        fields["mode"] = grant.request.mode.value
+    fragment = urlencode(fields)
     return ConsoleLink(
         key=key,
         server_id=grant.request.server_id,
+        mode=grant.request.mode,
         url=Secret(f"{settings.base_url_of(key)}/console/#{fragment}"),
         token=token,
         grant_id=grant.id,

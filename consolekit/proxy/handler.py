@@ -13,14 +13,14 @@ from urllib.parse import parse_qs
 
 from tornado.iostream import StreamClosedError
 
-from consolekit.auth.base import AccessContext, TokenValidator
+from consolekit.auth.base import AccessContext
 from consolekit.core.errors import (
     ConsoleKitError,
     MalformedRequest,
     OriginRefused,
     TokenRefused,
 )
-from consolekit.core.types import Grant, Secret
+from consolekit.core.types import Secret
 from consolekit.http.handler import Handler
 from consolekit.net.stream import ChannelStream
 from consolekit.proxy.closecodes import describe
@@ -98,7 +98,7 @@ class ConsoleSocket(Handler):
     async def _open(self, upgrade: Upgrade) -> Session:
         address = self.request.remote_ip or ""
         context = AccessContext(address=address, resume_hash=upgrade.resume_hash)
-        validator, grant = await redeem(self._around, upgrade.token, context)
+        validator, grant = await self._around.kit.validators.redeem(upgrade.token, context)
         session = Session(self._around, grant, validator, address=address)
         await session.open()
         return session
@@ -118,17 +118,6 @@ class ConsoleSocket(Handler):
             "consolekit_access_refused", code=error.code, address=self.request.remote_ip or ""
         )
         self.fail(error)
-
-
-async def redeem(around: Surroundings, token: Secret, context: AccessContext) -> tuple[TokenValidator, Grant]:
-    """Ask the validators in order; the first that knows the token decides."""
-    refusal = TokenRefused("no validator is configured")
-    for validator in around.kit.validators:
-        try:
-            return validator, await validator.validate(token, context)
-        except TokenRefused as exc:
-            refusal = exc
-    raise refusal
 
 
 class Outcome(Handler):
@@ -155,13 +144,6 @@ class Outcome(Handler):
         if scheme.lower() != "bearer" or not resume_hash:
             raise TokenRefused("no token, or no resume key")
         context = AccessContext(address=self.request.remote_ip or "", resume_hash=resume_hash)
-        refusal = TokenRefused("no validator is configured")
-        for validator in self._around.kit.validators:
-            try:
-                code = await validator.outcome(Secret(token), context)
-            except TokenRefused as exc:
-                refusal = exc
-                continue
-            title, resumable = describe(code or "internal")
-            return {"code": code or "unknown", "title": title, "resumable": resumable}
-        raise refusal
+        code = await self._around.kit.validators.outcome(Secret(token), context)
+        title, resumable = describe(code or "internal")
+        return {"code": code or "unknown", "title": title, "resumable": resumable}

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import attrs
@@ -94,7 +94,8 @@ class Sessions:
         Raises:
             StoreUnavailable: the store cannot be read; a proxy that cannot be told to stop does not start.
         """
-        cursor, _ = await self._store.revocations(-1)
+        cursor, kept = await self._store.revocations(-1)
+        self._remember(kept)  # a token that no store knows yet may have been revoked before we began
         self.watching = True
         loop = asyncio.get_running_loop()
         self._tasks = [
@@ -203,8 +204,12 @@ class Sessions:
         for session in self:
             if revocation.cuts(session.info()):
                 session.end("revoked")
+        self._remember([revocation])
+
+    def _remember(self, revocations: Sequence[Revocation]) -> None:
+        """Keep orders for as long as a token can live that was issued before them."""
         horizon = self._clock.now() - MAX_TTL_SECONDS
-        self._recent = [*(old for old in self._recent if old.at > horizon), revocation]
+        self._recent = [kept for kept in (*self._recent, *revocations) if kept.at > horizon]
 
     async def _publish(self) -> None:
         while True:

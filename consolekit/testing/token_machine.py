@@ -236,6 +236,8 @@ class TokenStoreMachine(RuleBasedStateMachine):
         now = self.clock.now()
         live = sorted((kept.order, kept.grant) for kept in self.kept.values() if kept.live(now))
         assert self.drive(self.store.grants()) == [grant for _, grant in live]
+        of_one = [grant for _, grant in live if grant.request.server_id == "web-1"]
+        assert self.drive(self.store.grants(server_id="web-1")) == of_one
         heard = [infos for seen_at, infos in self.heard.values() if now < seen_at + OWNER_SECONDS]
         sessions = sorted((info for infos in heard for info in infos.values()), key=lambda info: info.id)
         assert self.drive(self.store.sessions()) == sessions

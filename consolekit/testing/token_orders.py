@@ -25,6 +25,31 @@ class OrderChecks(StoreChecks):
         assert [grant.id for grant in await store.grants()] == ["c", "a", "b"]
 
     @check
+    async def test_grants_are_found_by_name(self, store: TokenStore, clock: ManualClock) -> None:
+        """By grant, server and subject, exactly as written; several names must all fit."""
+        names: dict[str, dict[str, Any]] = {
+            "g0": {},
+            "g1": {"server_id": "srv-2"},
+            "g2": {"server_id": "srv-2", "subject": "bob"},
+            "g3": {"server_id": "SRV-2"},
+        }
+        for name, changes in names.items():
+            await store.put(example_hash(name), example_grant(clock, id=name, **changes))
+            clock.advance(1)
+        wanted: list[tuple[dict[str, str], list[str]]] = [
+            ({"grant_id": "g1"}, ["g1"]),
+            ({"grant_id": "G1"}, []),
+            ({"server_id": "srv-2"}, ["g1", "g2"]),
+            ({"subject": "bob"}, ["g2"]),
+            ({"server_id": "srv-2", "subject": "bob"}, ["g2"]),
+            ({"server_id": "%"}, []),
+            ({"server_id": "srv-2 "}, []),
+            ({"grant_id": "g0", "server_id": "srv-2"}, []),
+        ]
+        for asked, found in wanted:
+            assert [grant.id for grant in await store.grants(**asked)] == found, f"asked for {asked}"
+
+    @check
     async def test_a_revocation_removes_what_it_names(self, store: TokenStore, clock: ManualClock) -> None:
         """By grant, server and subject; taken or not; the others stay."""
         for scope, value in ((Scope.GRANT, "g1"), (Scope.SERVER, "srv-2"), (Scope.SUBJECT, "bob")):
@@ -78,14 +103,14 @@ class OrderChecks(StoreChecks):
 
     @check
     async def test_revocations_come_once_and_in_order(self, store: TokenStore, clock: ManualClock) -> None:
-        """From the cursor on; -1 begins at now; also those that removed no grant."""
+        """From the cursor on; -1 gives all that is kept; also those that removed no grant."""
         orders = [
             Revocation(scope=scope, value=f"{number}", at=clock.now())
             for number, scope in enumerate((Scope.SESSION, Scope.GRANT, Scope.SERVER, Scope.SUBJECT))
         ]
         await store.revoke(orders[0])
-        start, nothing = await store.revocations(-1)
-        assert nothing == [], "-1 begins at now"
+        start, kept = await store.revocations(-1)
+        assert kept == orders[:1], "-1 gives all that is kept"
         for order in orders[1:]:
             await store.revoke(order)
         cursor, found = await store.revocations(start)

@@ -36,6 +36,23 @@ class TokenStoreContract(OrderChecks):
         assert await store.take(example_hash("a")) == grant
 
     @check
+    async def test_inspect_changes_nothing(self, store: TokenStore, clock: ManualClock) -> None:
+        """It tells what is kept, used or expired or neither; the token is still good for whom it was."""
+        grant, key = example_grant(clock), example_hash("key")
+        await refused(store.inspect(example_hash("a")), "to inspect what is not there")
+        await store.put(example_hash("a"), grant)
+        for _ in range(2):
+            life = await store.inspect(example_hash("a"))
+            assert (life.grant, life.used_at, life.outcome) == (grant, None, None)
+        await store.take(example_hash("a"), resume_hash=key)
+        life = await store.inspect(example_hash("a"))
+        assert (life.grant, life.used_at, life.resume_hash) == (grant, clock.now(), key)
+        await store.take(example_hash("a"), resume_hash=key)
+        await store.put(example_hash("b"), grant)
+        clock.advance(TTL)
+        assert (await store.inspect(example_hash("b"))).used_at is None, "expired, not purged, not used"
+
+    @check
     async def test_put_refuses_a_hash_that_is_there(self, store: TokenStore, clock: ManualClock) -> None:
         """A second grant under one token would be another console behind the same link."""
         first, second = example_grant(clock, server_id="web-1"), example_grant(clock, server_id="web-2")

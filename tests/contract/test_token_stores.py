@@ -53,6 +53,29 @@ class AliveAtExpiry(MemoryTokenStore):
         return await super().take(token_hash, resume_hash=resume_hash)
 
 
+class SpendsWhenAsked(MemoryTokenStore):
+    """To look is to take."""
+
+    async def inspect(self, token_hash):
+        life = await super().inspect(token_hash)
+        self._lives[token_hash] = attrs.evolve(life, used_at=self._clock.now())
+        return life
+
+    async def take(self, token_hash, *, resume_hash=""):
+        life = await MemoryTokenStore.inspect(self, token_hash)
+        self._lives[token_hash] = life.taken(self._clock.now(), resume_hash)
+        return life.grant
+
+
+class FindsByPattern(MemoryTokenStore):
+    """``LIKE`` for ``=``: any case, and ``%`` is anything."""
+
+    async def grants(self, *, grant_id=None, server_id=None, subject=None):
+        pattern = (server_id or "%").lower()
+        found = await super().grants(grant_id=grant_id, subject=subject)
+        return [grant for grant in found if pattern in ("%", grant.request.server_id.lower())]
+
+
 class KeepsTheRawToken(MemoryTokenStore):
     """Takes whatever it is given as a key."""
 
@@ -151,6 +174,8 @@ def living(life):
 WRONG = {
     "get then delete": (GetThenDelete, {"test_one_of_many_at_once_wins"}),
     "alive at expiry": (AliveAtExpiry, {"test_a_grant_is_dead_at_expiry"}),
+    "spends when asked": (SpendsWhenAsked, {"test_inspect_changes_nothing"}),
+    "finds by pattern": (FindsByPattern, {"test_grants_are_found_by_name"}),
     "keeps the raw token": (KeepsTheRawToken, {"test_a_raw_token_is_never_kept"}),
     "ignores case": (IgnoresCase, {"test_only_the_exact_hash_opens"}),
     "forgets grants on revoke": (

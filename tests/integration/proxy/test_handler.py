@@ -9,6 +9,7 @@ from gateway import Gateway, PipeProvider, echo, resume_key, target
 from hostile import BINARY, Answer, Viewer, ask, console, frame, house, request, until, viewer, wire
 
 from consolekit.auth.base import AccessContext, TokenValidator
+from consolekit.auth.chain import ValidatorChain
 from consolekit.core.errors import ConsoleUnavailable, StoreUnavailable, TokenRefused
 from consolekit.core.types import Endpoint, Scope
 from consolekit.proxy.session import Session
@@ -34,6 +35,9 @@ class Elsewhere(TokenValidator):
         self.grant, self.token, self.failure = grant, token, failure
         self.contexts: list[AccessContext] = []
 
+    async def inspect(self, token, context):
+        raise NotImplementedError
+
     async def validate(self, token, context):
         self.contexts.append(context)
         if self.failure is not None:
@@ -48,7 +52,7 @@ async def test_validators_are_asked_in_order_until_one_knows_the_token():
         link, key = await gateway.link(), resume_key()
         grant = (await gateway.kit.store.grants())[0]
         second = Elsewhere(grant, "theirs")
-        gateway.kit.validators = (*gateway.kit.validators, second)
+        gateway.kit.validators = ValidatorChain([*gateway.kit.validators, second])
         async with viewer(gateway, token=f"theirs, consolekit.resume.{key}"):
             assert len(gateway.proxy.sessions) == 1
         (context,) = second.contexts
@@ -62,10 +66,9 @@ async def test_validators_are_asked_in_order_until_one_knows_the_token():
 
 async def test_a_validator_that_cannot_tell_ends_the_asking():
     async with console(echo) as gateway:
-        gateway.kit.validators = (
-            Elsewhere(None, "", StoreUnavailable("away")), *gateway.kit.validators,
-        )  # fmt: skip
-        answer = await ask(gateway, gateway.handshake(await gateway.token()))
+        away = Elsewhere(None, "", StoreUnavailable("away"))
+        gateway.kit.validators = ValidatorChain([away, *gateway.kit.validators])
+        answer = await ask(gateway, gateway.handshake("of no form"))
         assert (answer.status, answer.code) == (503, "store_unavailable")
         assert answer.headers["retry-after"] == "5"
         assert gateway.kit.registry.get("lab").opened == []
@@ -74,7 +77,7 @@ async def test_a_validator_that_cannot_tell_ends_the_asking():
 
 async def test_without_a_validator_every_token_is_refused():
     async with console(echo) as gateway:
-        gateway.kit.validators = ()
+        gateway.kit.validators = ValidatorChain([])
         assert (await ask(gateway, gateway.handshake("x"))).status == 401
         assert (await outcome(gateway, "x", resume_key())).status == 401
 

@@ -7,10 +7,13 @@ import logging
 
 import attrs
 import pytest
-from consolesite import PORTAL, VNC, Site, make_site
+from consolesite import PORTAL, VNC, Rack, Site, make_site
 
+from consolekit.api import policy
 from consolekit.api.redeem import redeem
 from consolekit.auth.base import AccessContext, TokenValidator
+from consolekit.auth.chain import ValidatorChain
+from consolekit.auth.life import GrantLife
 from consolekit.auth.stored import new_token
 from consolekit.core.errors import (
     ConsoleConflict,
@@ -21,7 +24,17 @@ from consolekit.core.errors import (
     TokenRefused,
 )
 from consolekit.core.hooks import hookimpl
-from consolekit.core.types import Action, Caller, ConsoleRequest, Endpoint, Grant, Secret, Target, Transport
+from consolekit.core.types import (
+    Action,
+    Caller,
+    ConsoleRequest,
+    Endpoint,
+    Grant,
+    Mode,
+    Secret,
+    Target,
+    Transport,
+)
 
 SEER = Caller(name="seer", see_secrets=True)
 
@@ -32,6 +45,9 @@ class Other(TokenValidator):
 
     token: str
     outcomes: list[tuple[str, bool]] = attrs.Factory(list)
+
+    async def inspect(self, token: Secret, context: AccessContext) -> GrantLife:
+        return GrantLife(grant=await self.validate(token, context))
 
     async def validate(self, token: Secret, context: AccessContext) -> Grant:
         if token.reveal() != self.token:
@@ -67,6 +83,22 @@ async def test_names_the_console_and_its_grant(site: Site) -> None:
     assert (target.host, target.port, target.access) == ("192.0.2.1", 5900, None)
 
 
+async def test_a_link_for_looking_leads_through_the_gateway_alone(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rack, "modes", tuple(Mode))
+    data = {"protocol": "vnc", "type": "novnc", "mode": "view"}
+    link = await site.kit.create("web-1", data, caller=PORTAL)
+    with pytest.raises(PermitRefused, match="view-only"):
+        await redeem(site.kit, link.token, caller=SEER)
+
+
+async def test_a_caller_for_looking_is_told_no_place(site: Site) -> None:
+    policy.enforce(site.kit.hooks)
+    with pytest.raises(PermitRefused, match="mode interact"):
+        await redeem(site.kit, await token_of(site), caller=attrs.evolve(SEER, modes=(Mode.VIEW,)))
+
+
 async def test_a_caller_that_may_not_see_secrets_uses_nothing_up(site: Site) -> None:
     token = await token_of(site)
     with pytest.raises(PermitRefused):
@@ -88,21 +120,21 @@ async def test_nobody_can_resume_what_was_redeemed(site: Site) -> None:
     await redeem(site.kit, token, caller=SEER)
     for context in (AccessContext(), AccessContext(resume_hash="ab" * 32)):
         with pytest.raises(TokenRefused):
-            await site.kit.validators[0].validate(token, context)
+            await site.kit.validators.redeem(token, context)
 
 
 async def test_a_token_of_nobody(site: Site) -> None:
     for token in (new_token(), Secret(""), Secret("x")):
         with pytest.raises(TokenRefused):
             await redeem(site.kit, token, caller=SEER)
-    site.kit.validators = ()
+    site.kit.validators = ValidatorChain([])
     with pytest.raises(TokenRefused, match="no validator"):
         await redeem(site.kit, new_token(), caller=SEER)
 
 
 async def test_every_issuer_is_asked_and_its_own_target_told(site: Site) -> None:
     other = Other(token="of-nova")
-    site.kit.validators = (*site.kit.validators, other)
+    site.kit.validators = ValidatorChain([*site.kit.validators, other])
     grant, target = await redeem(site.kit, Secret("of-nova"), caller=SEER)
     assert grant.id == "g-other"
     assert (target.host, target.port) == ("192.0.2.5", 902)
@@ -128,7 +160,7 @@ async def test_a_fault_is_the_outcome_and_the_token_is_used_up(
 
     token = await token_of(site)
     monkeypatch.setattr(site.rack, "open", failing)
-    monkeypatch.setattr(site.kit.validators[0], "released", released)
+    monkeypatch.setattr(next(iter(site.kit.validators)), "released", released)
     with pytest.raises(type(fault)):
         await redeem(site.kit, token, caller=SEER)
     assert outcomes == [fault.code]

@@ -28,7 +28,17 @@ from consolekit.core.errors import (
 )
 from consolekit.core.hooks import hookimpl
 from consolekit.core.registry import ProviderRegistry
-from consolekit.core.types import Action, Caller, ConsoleKey, ConsoleRequest, Grant, Scope, Secret
+from consolekit.core.types import (
+    Action,
+    Caller,
+    ConsoleKey,
+    ConsoleRequest,
+    Grant,
+    Mode,
+    Revocation,
+    Scope,
+    Secret,
+)
 from consolekit.kit import ConsoleKit, ConsoleLink
 from consolekit.testing.clock import ManualClock
 
@@ -78,6 +88,33 @@ class TestCreate:
         assert (link.key, link.server_id) == (VNC, "web-1")
         assert link.expires_at == site.clock.now() + 60
 
+    async def test_a_link_for_looking_says_so(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Rack, "modes", tuple(Mode))
+        link = await create(site, mode="view")
+        assert link.mode is Mode.VIEW
+        assert parse_qs(urlsplit(link.url.reveal()).fragment)["mode"] == ["view"]
+        assert [grant.request.mode for grant in await site.store.grants()] == [Mode.VIEW]
+
+    async def test_is_refused_where_a_provider_cannot_hold_a_viewer_to_looking(self, site: Site) -> None:
+        with pytest.raises(ConsoleNotImplemented, match="provider rack has no consoles of mode view"):
+            await create(site, mode="view")
+        assert await site.store.grants() == []
+
+    async def test_hooks_are_asked_about_the_mode(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Rack, "modes", tuple(Mode))
+        asked: list[Mode | None] = []
+
+        class Curious:
+            @hookimpl
+            def consolekit_permit(self, mode: Mode | None) -> None:
+                asked.append(mode)
+
+        site.kit.hooks.register(Curious())
+        link = await create(site, mode="view")
+        await create(site)
+        await site.kit.revoke(link.grant_id, caller=PORTAL)
+        assert asked == [Mode.VIEW, Mode.INTERACT, None]
+
     async def test_a_console_type_may_have_its_own_base(self) -> None:
         site = make_site(base_urls={"serial": "https://serial.example.org/gw/"})
         serial = await site.kit.create("web-1", {"protocol": "serial", "type": "serial"}, caller=PORTAL)
@@ -108,7 +145,7 @@ class TestCreate:
         link = await create(site, ttl_seconds=1)
         site.clock.advance(1)
         with pytest.raises(TokenRefused):
-            await site.kit.validators[0].validate(link.token, AccessContext())
+            await site.kit.validators.redeem(link.token, AccessContext())
 
     @pytest.mark.parametrize(
         ("data", "given", "subject"),
@@ -343,7 +380,7 @@ class TestRevoke:
         await site.kit.revoke(link.grant_id, caller=PORTAL)
         assert [grant.id for grant in await site.store.grants()] == [other.grant_id]
         with pytest.raises(TokenRefused):
-            await site.kit.validators[0].validate(link.token, AccessContext())
+            await site.kit.validators.redeem(link.token, AccessContext())
         with pytest.raises(NotFound):
             await site.kit.revoke(link.grant_id, caller=PORTAL)
 
@@ -371,10 +408,39 @@ class TestRevoke:
         await create(site, subject="alice")
         assert len(await site.store.grants()) == 1, "what is issued later is not touched"
 
-    @pytest.mark.parametrize("scope", [Scope.GRANT, Scope.SESSION])
-    async def test_all_of_a_single_thing_is_a_mistake(self, site: Site, scope: Scope) -> None:
-        with pytest.raises(InvalidRequest, match="must be server or subject"):
-            await site.kit.revoke_all(scope, "x")
+    async def test_a_grant_that_no_store_knows_yet(self, site: Site) -> None:
+        assert await site.kit.revoke_all(Scope.GRANT, "sealed") == 0
+        assert [order.value for order in (await site.store.revocations(-1))[1]] == ["sealed"]
+
+    async def test_a_session_is_killed_by_its_own_name(self, site: Site) -> None:
+        with pytest.raises(InvalidRequest, match="must be grant, server or subject"):
+            await site.kit.revoke_all(Scope.SESSION, "x")
+
+    async def test_listeners_hear_what_was_ordered(self, site: Site) -> None:
+        heard: list[tuple[Revocation, int]] = []
+
+        class Listener:
+            @hookimpl
+            def consolekit_revoked(self, revocation: Revocation, removed: int) -> None:
+                heard.append((revocation, removed))
+
+        site.kit.hooks.register(Listener())
+        await create(site)
+        await site.kit.revoke_all(Scope.SERVER, "web-1")
+        assert heard == [(Revocation(scope=Scope.SERVER, value="web-1", at=site.clock.now()), 1)]
+
+
+class TestInspect:
+    async def test_a_token_is_told_and_stays_good(self, site: Site) -> None:
+        link = await create(site)
+        life = await site.kit.inspect(link.token)
+        assert (life.grant.id, life.used_at) == (link.grant_id, None)
+        await site.kit.validators.redeem(link.token, AccessContext())
+        assert (await site.kit.inspect(link.token)).used_at == site.clock.now()
+
+    async def test_nobodys_token_is_refused(self, site: Site) -> None:
+        with pytest.raises(TokenRefused):
+            await site.kit.inspect(Secret("x"))
 
 
 class TestClose:
