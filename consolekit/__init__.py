@@ -9,7 +9,7 @@ from consolekit.auth.base import AccessContext, TokenIssuer, TokenStore, TokenVa
 from consolekit.core.errors import ConsoleKitError
 from consolekit.core.handshake import CLIENT, SERVER, Handshake, Script, peek, read, send, start_tls
 from consolekit.core.hooks import Hooks, hookimpl
-from consolekit.core.provider import ConsoleProvider
+from consolekit.core.provider import ConsoleProvider, ViewerFilter
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.schema import ConsoleSchema
 from consolekit.core.shared import Shared
@@ -21,6 +21,7 @@ from consolekit.core.types import (
     ConsoleRequest,
     Endpoint,
     Grant,
+    Mode,
     Revocation,
     Scope,
     Secret,
@@ -50,6 +51,7 @@ __all__ = [
     "Handshake",
     "Hooks",
     "KitSettings",
+    "Mode",
     "Offer",
     "ProviderRegistry",
     "Revocation",
@@ -64,6 +66,7 @@ __all__ = [
     "TokenStore",
     "TokenValidator",
     "Transport",
+    "ViewerFilter",
     "__version__",
     "hookimpl",
     "peek",

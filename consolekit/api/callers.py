@@ -16,7 +16,7 @@ from typing import Self
 import attrs
 
 from consolekit.core.errors import CallerRefused
-from consolekit.core.types import Caller, Secret
+from consolekit.core.types import Caller, Mode, Secret
 
 ANONYMOUS = "anonymous"
 _KEY = re.compile(r"cka_[A-Za-z0-9_-]{43}")
@@ -51,12 +51,14 @@ class KeyEntry:
         sha256: SHA-256 of the key, in lower-case hex.
         servers: Shell patterns of server ids that it may ask for.
         subjects: Shell patterns of subjects that it may ask for.
+        modes: The modes of consoles that it may ask for.
         see_secrets: Whether it may see what opens something at a hypervisor itself.
     """
 
     sha256: str = attrs.field(validator=_check_sha256)
     servers: tuple[str, ...] = attrs.field(default=("*",), converter=_patterns)
     subjects: tuple[str, ...] = attrs.field(default=("*",), converter=_patterns)
+    modes: tuple[Mode, ...] = tuple(Mode)
     see_secrets: bool = False
 
 
@@ -118,7 +120,13 @@ class Callers:
 
 
 def _caller(name: str, entry: KeyEntry) -> Caller:
-    return Caller(name=name, servers=entry.servers, subjects=entry.subjects, see_secrets=entry.see_secrets)
+    return Caller(
+        name=name,
+        servers=entry.servers,
+        subjects=entry.subjects,
+        modes=entry.modes,
+        see_secrets=entry.see_secrets,
+    )
 
 
 def _shown(authorization: Sequence[str], token: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ class ServerConsole(ApiHandler):
         answer = {
             "protocol": link.key.protocol,
             "type": link.key.type,
+            "mode": link.mode.value,
             "url": link.url.reveal(),
             "server_id": link.server_id,
             "grant_id": link.grant_id,
@@ -121,6 +122,7 @@ def _session(session: SessionInfo) -> dict[str, Any]:
         "type": session.key.type,
         "server_id": session.server_id,
         "subject": session.subject,
+        "mode": session.mode.value,
         "address": session.address,
         "started_at": rfc3339(session.started_at),
         "bytes_in": session.bytes_in,

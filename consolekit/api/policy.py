@@ -9,18 +9,20 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from consolekit.core.hooks import Hooks, hookimpl
-from consolekit.core.types import Action, Caller
+from consolekit.core.types import Action, Caller, Mode
 
 NAME = "consolekit.api.keys"
 _FOR_NOBODY = (Action.OFFERS, Action.CONNECT_INFO)
 
 
 class KeyScope:
-    """Holds callers to the server and subject patterns of their keys."""
+    """Holds callers to the server and subject patterns of their keys, and to their modes."""
 
     @hookimpl
-    def consolekit_permit(self, caller: Caller, action: Action, server_id: str, subject: str) -> str | None:
-        """Refuse what the caller's patterns do not cover.
+    def consolekit_permit(
+        self, caller: Caller, action: Action, server_id: str, subject: str, mode: Mode | None
+    ) -> str | None:
+        """Refuse what the caller's patterns do not cover, and consoles of a mode that it may not ask for.
 
         What is asked about a server, and not for somebody, has no subject that would be looked at.
         """
@@ -28,6 +30,8 @@ class KeyScope:
             return f"key {caller.name} is not for this server"
         if action not in _FOR_NOBODY and not _covers(caller.subjects, subject):
             return f"key {caller.name} is not for this subject"
+        if mode is not None and mode not in caller.modes:
+            return f"key {caller.name} is not for consoles of mode {mode.value}"
         return None
 
 

@@ -13,7 +13,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Grant, SessionInfo
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Grant, Mode, SessionInfo
 
 _OMIT = override(omit=True)
 
@@ -37,9 +37,15 @@ def _converter(*, strict: bool) -> cattrs.Converter:
 
 
 def _plain_request(request: ConsoleRequest) -> dict[str, Any]:
-    """By hand: ``params`` is a read-only view, which JSON does not know."""
+    """By hand: ``params`` is a read-only view, which JSON does not know.
+
+    The usual mode is not written: a proxy of a version that knew no modes reads the record, and refuses one
+    that allows less.
+    """
     fields = attrs.asdict(request, recurse=False)
-    return fields | {"key": str(request.key), "params": dict(request.params)}
+    mode = fields.pop("mode")
+    fields |= {"key": str(request.key), "params": dict(request.params)}
+    return fields if mode is Mode.INTERACT else fields | {"mode": mode.value}
 
 
 _GRANTS = _converter(strict=True)

@@ -12,6 +12,7 @@ from consolekit.config.consistency import link_problems
 from consolekit.config.load import Loaded
 from consolekit.core.errors import ConfigError
 from consolekit.core.schema import MAX_TTL_SECONDS
+from consolekit.core.types import Mode
 from consolekit.kit import ConsoleKit, ConsoleLink
 
 
@@ -24,6 +25,7 @@ def console() -> None:
 @click.argument("server")
 @click.option("--protocol", default="vnc", show_default=True, help="What the hypervisor speaks.")
 @click.option("--type", "kind", default="novnc", show_default=True, help="What the viewer is.")
+@click.option("--view", is_flag=True, help="For looking only: what the viewer puts in is dropped.")
 @click.option("--subject", help="For whom the link is.  [default: local:USER]")
 @click.option(
     "--ttl",
@@ -34,7 +36,14 @@ def console() -> None:
 @json_option
 @config_option
 def create(
-    loaded: Loaded, server: str, protocol: str, kind: str, subject: str | None, ttl: int | None, as_json: bool
+    loaded: Loaded,
+    server: str,
+    protocol: str,
+    kind: str,
+    view: bool,
+    subject: str | None,
+    ttl: int | None,
+    as_json: bool,
 ) -> None:
     """Print a link to the console of SERVER.
 
@@ -43,7 +52,8 @@ def create(
     """
     if problems := link_problems(loaded.config):
         raise ConfigError(problems)
-    data: dict[str, str | int] = {"protocol": protocol, "type": kind}
+    mode = Mode.VIEW if view else Mode.INTERACT
+    data: dict[str, str | int] = {"protocol": protocol, "type": kind, "mode": mode.value}
     if subject is not None:
         data["subject"] = subject
     if ttl is not None:
@@ -64,6 +74,7 @@ def create(
                 "server": link.server_id,
                 "protocol": link.key.protocol,
                 "type": link.key.type,
+                "mode": link.mode.value,
                 "url": link.url.reveal(),
                 "grant": link.grant_id,
                 "expires_at": moment(link.expires_at),

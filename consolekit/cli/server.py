@@ -21,6 +21,7 @@ from consolekit.api.callers import Callers, KeyEntry
 from consolekit.config.model import Config
 from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError, ListenFailed, Problem
+from consolekit.core.types import Mode
 from consolekit.kit import ConsoleKit
 from consolekit.net.listener import Listener, ListenerSettings
 from consolekit.proxy.app import Proxy, ProxySettings
@@ -108,6 +109,7 @@ class Server:
                 sha256=key.sha256,
                 servers=key.servers,
                 subjects=key.subjects,
+                modes=tuple(Mode(mode) for mode in key.modes),
                 see_secrets=key.see_secrets,
             )
             for name, key in api.keys.items()

@@ -16,6 +16,9 @@ from consolekit.kit import ConsoleKit
 _INSTEAD = "ask its API: GET and DELETE on /sessions and /grants"
 
 
+_TITLES = ["SESSION", "SERVER", "CONSOLE", "MODE", "SUBJECT", "FROM", "SINCE", "SENT", "GRANT"]
+
+
 @click.group(cls=Group)
 def sessions() -> None:
     """See and end live consoles."""
@@ -40,7 +43,7 @@ def list_sessions(loaded: Loaded, server: str | None, as_json: bool) -> None:
     elif not found:
         note("no live consoles")
     else:
-        table(["SESSION", "SERVER", "CONSOLE", "SUBJECT", "FROM", "SINCE", "SENT", "GRANT"], _rows(found))
+        table(_TITLES, _rows(found))
 
 
 def _rows(found: list[SessionInfo]) -> list[list[str]]:
@@ -49,6 +52,7 @@ def _rows(found: list[SessionInfo]) -> list[list[str]]:
             session.id,
             session.server_id,
             str(session.key),
+            session.mode.value,
             session.subject,
             session.address,
             moment(session.started_at),
@@ -65,6 +69,7 @@ def _plain(session: SessionInfo) -> dict[str, object]:
         **plain,
         "protocol": session.key.protocol,
         "type": session.key.type,
+        "mode": session.mode.value,
         "started_at": moment(session.started_at),
         "issued_at": moment(session.issued_at),
     }

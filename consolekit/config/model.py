@@ -85,6 +85,11 @@ class ApiKey:
     subjects: tuple[str, ...] = option(
         "Shell patterns of the subjects it may ask for.", ("*",), check=patterns
     )
+    modes: tuple[str, ...] = option(
+        "What the viewers of its consoles may do: `interact`, `view` (look, and touch nothing).",
+        ("interact", "view"),
+        check=each(one_of("interact", "view")),
+    )
     see_secrets: bool = option(
         "Whether it may see what opens something at a hypervisor itself (connection information). Whoever "
         "has that may do what the gateway's own account may do there.",
@@ -146,7 +151,10 @@ class LimitsConfig:
         "How long a session may last, reconnects included.", 43200.0, check=between(1)
     )
     idle_seconds: float = option(
-        "End a session without a key, click or picture for so long. 0: never.", 0.0, check=between(0)
+        "End a session whose viewer puts nothing in for so long: no key, pointer or clipboard; pictures and "
+        "pings do not count. 0: never.",
+        0.0,
+        check=between(0),
     )
     pending: int = option("Connections that have shown no token yet, in all.", 512, check=between(1))
     pending_per_address: int = option("The same from one address.", 32, check=between(1))

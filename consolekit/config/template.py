@@ -27,7 +27,8 @@ _HEAD = """\
 """
 _KEYS = """\
 # Callers of the API. `consolekit key new NAME` makes a key and prints what to put here: only its hash.
-# servers and subjects are shell patterns of what the key may ask for.
+# servers and subjects are shell patterns of what the key may ask for; a key with modes = ["view"] makes
+# links for looking only.
 """
 _PROVIDERS = """\
 # Where consoles come from: [providers.NAME], asked in this order. `consolekit providers list` shows what

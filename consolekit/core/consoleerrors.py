@@ -232,6 +232,13 @@ class HandshakeError(PeerError):
     code = "handshake_failed"
 
 
+class ViewerRefused(PeerError):
+    """The viewer sent what its console does not let through; the text says what, never quotes it."""
+
+    code = "viewer_refused"
+    title = "The viewer sent what this console does not let through."
+
+
 class NoCommonSecurity(HandshakeError):
     """The server offers no security type that the policy allows."""
 

@@ -36,6 +36,7 @@
        |- CertificateRefused, HostnameMismatch
        |- HandshakeError -> NoCommonSecurity, AuthenticationRejected, TicketRefused, UpstreamRefused,
                             PeerClosed, HandshakeTimeout
+       |- ViewerRefused             it sent what its console does not let through
 
 ``str(error)`` is always safe to log: no class puts a secret or a token in its text. ``code`` is a
 stable slug (metric label, log key, problem type). ``title`` is what anybody outside may read;
@@ -84,6 +85,7 @@ from consolekit.core.consoleerrors import (
     TicketRefused,
     UnknownServer,
     UpstreamRefused,
+    ViewerRefused,
 )
 from consolekit.core.rooterror import ConsoleKitError
 
@@ -147,6 +149,7 @@ __all__ = [
     "UnsupportedConsole",
     "UpgradeRequired",
     "UpstreamRefused",
+    "ViewerRefused",
     "every_error",
 ]
 

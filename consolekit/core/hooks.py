@@ -10,7 +10,7 @@ import pluggy
 
 from consolekit.core.errors import PermitRefused
 from consolekit.core.hookspecs import PROJECT, HookSpecs
-from consolekit.core.types import Action, Caller
+from consolekit.core.types import Action, Caller, Mode
 
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Decorator that marks an implementation of a hook."""
@@ -69,13 +69,23 @@ class Hooks:
             except Exception:
                 _log.exception("hook failed", extra={"hook": hook, "plugin": impl.plugin_name})
 
-    def permit(self, caller: Caller, action: Action, *, server_id: str, subject: str) -> None:
+    def permit(
+        self, caller: Caller, action: Action, *, server_id: str, subject: str, mode: Mode | None = None
+    ) -> None:
         """Ask every ``consolekit_permit``.
+
+        Args:
+            caller: Who asks.
+            action: What for.
+            server_id: Which server.
+            subject: For whom.
+            mode: What the viewer could do; None where the action opens no console.
 
         Raises:
             PermitRefused: one of them refused or failed; the text (for the log) says which.
         """
-        arguments = {"caller": caller, "action": action, "server_id": server_id, "subject": subject}
+        arguments: dict[str, Any] = {"caller": caller, "action": action, "server_id": server_id}
+        arguments |= {"subject": subject, "mode": mode}
         for impl in reversed(self._manager.hook.consolekit_permit.get_hookimpls()):
             try:
                 reason = impl.function(*(arguments[name] for name in impl.argnames))

@@ -9,18 +9,46 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from consolekit.core.errors import ConsoleNotImplemented
 from consolekit.core.handshake import Script
 from consolekit.core.shared import Shared
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, Target, Transport
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Mode, Secret, Target, Transport
 
 API_VERSION = 1
 """The contract this package speaks; a provider with another ``api_version`` is not loaded."""
 
 NOTHING: Mapping[str, Any] = {"type": "object", "additionalProperties": False}
 """A JSON Schema (2020-12) that accepts the empty object only."""
+
+
+class ViewerFilter(Protocol):
+    """Reads what one viewer sends to one server behind the handshake, as it comes; sans-I/O.
+
+    It may not wait for more than a header: what it holds back, and what a viewer announces, must be
+    bounded.
+
+    Attributes:
+        inputs: How much the viewer has really put in so far: keys, clicks, movements, pasted text. Any
+            measure that grows with each; what a program sends by itself (requests for pictures, answers to
+            pings) does not count.
+    """
+
+    @property
+    def inputs(self) -> int:
+        """As above."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what the viewer sent; give what may go on to the server, in order.
+
+        Args:
+            data: Any part of the viewer's stream; never empty.
+
+        Raises:
+            ViewerRefused: the viewer sent what cannot be let through, nor safely left out; its session
+                ends. Nothing of ``data`` goes on.
+        """
 
 
 class ConsoleProvider(ABC):
@@ -31,6 +59,8 @@ class ConsoleProvider(ABC):
         keys: The pairs it offers.
         refused_keys: Pairs it knows and deliberately does not offer, each with the reason and what
             to use instead; asking for one is ``ConsoleNotImplemented``, not "unknown".
+        modes: What viewers may ask for. With ``Mode.VIEW`` among them ``viewer_filter`` must give a filter
+            for it; without, a view-only link is refused when it is to be made.
         params_schema: JSON Schema (2020-12) of ``ConsoleRequest.params``; default: nothing.
         config_schema: JSON Schema of the operator's ``[providers.NAME]`` table without ``use``.
     """
@@ -38,6 +68,7 @@ class ConsoleProvider(ABC):
     api_version: ClassVar[int] = API_VERSION
     keys: ClassVar[tuple[ConsoleKey, ...]] = ()
     refused_keys: ClassVar[Mapping[ConsoleKey, str]] = {}
+    modes: ClassVar[tuple[Mode, ...]] = (Mode.INTERACT,)
     params_schema: ClassVar[Mapping[str, Any]] = NOTHING
     config_schema: ClassVar[Mapping[str, Any]] = NOTHING
 
@@ -107,6 +138,19 @@ class ConsoleProvider(ABC):
 
     def handshake(self, endpoint: Endpoint) -> Script | None:
         """The script to play before bytes are relayed. Default None: relay from the first byte."""
+        return None
+
+    def viewer_filter(self, endpoint: Endpoint, mode: Mode) -> ViewerFilter | None:
+        """What a viewer's bytes go through, from the first one behind the handshake script.
+
+        Asked where the mode is VIEW, or where an idle limit must tell input from chatter. Default None:
+        bytes pass as they are, and each of them counts as input.
+
+        Args:
+            endpoint: What ``open`` or ``adopt`` gave.
+            mode: What the viewer may do. In mode INTERACT the filter must pass every byte at once and
+                unchanged; it only counts.
+        """
         return None
 
     async def connect_info(self, request: ConsoleRequest) -> Mapping[str, object]:

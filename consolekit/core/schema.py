@@ -21,7 +21,7 @@ from referencing import Registry
 from consolekit.core.errors import InvalidRequest, Problem
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.registry import ProviderRegistry
-from consolekit.core.types import ConsoleKey, ConsoleRequest
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Mode
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAX_TTL_SECONDS = 600
@@ -235,7 +235,8 @@ class ConsoleSchema:
 
         Args:
             server_id: From the path of the call.
-            data: The body: ``protocol``, ``type``, and optionally ``subject``, ``params``, ``ttl_seconds``.
+            data: The body: ``protocol``, ``type``, and optionally ``subject``, ``mode``, ``params``,
+                ``ttl_seconds``.
             subject: The subject where the body names none.
 
         Raises:
@@ -256,7 +257,7 @@ class ConsoleSchema:
         refusals = [problems_of(self._params_of(*offer), params, "params") for offer in offering]
         if all(refusals):
             raise InvalidRequest(refusals[0])
-        return attrs.evolve(probe, params=params)
+        return attrs.evolve(probe, mode=Mode(data.get("mode", Mode.INTERACT.value)), params=params)
 
     def check_server_id(self, server_id: object) -> str:
         """The server id, if it can be one.
@@ -308,6 +309,7 @@ def _envelope(protocol: Mapping[str, Any], kind: Mapping[str, Any]) -> dict[str,
             "protocol": dict(protocol),
             "type": dict(kind),
             "subject": SUBJECT,
+            "mode": {"enum": [mode.value for mode in Mode]},
             "ttl_seconds": TTL,
             "params": {"type": "object"},
         },

@@ -109,6 +109,13 @@ class ConsoleKey:
         return cls(protocol, kind)
 
 
+class Mode(enum.Enum):
+    """What a viewer may do with a console."""
+
+    INTERACT = "interact"
+    VIEW = "view"
+
+
 def _freeze(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(value))
 
@@ -121,12 +128,14 @@ class ConsoleRequest:
         key: Which pair.
         server_id: Which server, in the words of its provider.
         subject: For whom (a user or service), as the caller of the API names it.
+        mode: Whether the viewer may do something there, or only look.
         params: What else the provider's ``params_schema`` allows; read-only.
     """
 
     key: ConsoleKey
     server_id: str
     subject: str
+    mode: Mode = Mode.INTERACT
     params: Mapping[str, Any] = attrs.field(factory=dict, converter=_freeze, hash=False)
 
 
@@ -255,6 +264,7 @@ class SessionInfo:
         address: The viewer's address.
         started_at: Epoch seconds.
         issued_at: When its grant was issued (a revocation cuts what was issued before it).
+        mode: Whether the viewer may do something there, or only look.
         bytes_in: From the viewer, payload.
         bytes_out: To the viewer, payload.
         ended_at: Epoch seconds, None while it lives.
@@ -269,6 +279,7 @@ class SessionInfo:
     address: str
     started_at: float
     issued_at: float
+    mode: Mode = Mode.INTERACT
     bytes_in: int = 0
     bytes_out: int = 0
     ended_at: float | None = None
@@ -294,12 +305,14 @@ class Caller:
         name: Name of the API key, or what an integrator calls its user.
         servers: Shell patterns of server ids that the caller may ask for.
         subjects: Shell patterns of subjects that the caller may ask for.
+        modes: The modes that the caller may ask for.
         see_secrets: Whether it may see what opens something at a hypervisor itself.
     """
 
     name: str
     servers: tuple[str, ...] = ("*",)
     subjects: tuple[str, ...] = ("*",)
+    modes: tuple[Mode, ...] = tuple(Mode)
     see_secrets: bool = False
 
 

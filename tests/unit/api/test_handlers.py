@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 import yaml
-from consolesite import Site, make_site, session
+from consolesite import Rack, Site, make_site, session
 from exchange import HOST, Reply, exchange, request
 from tornado.web import Application
 
@@ -17,9 +17,9 @@ from consolekit.api import Callers, KeyEntry, make_api
 from consolekit.api.callers import hash_of, new_key
 from consolekit.api.handlers import rfc3339
 from consolekit.core.errors import StoreUnavailable
-from consolekit.core.types import Scope, Secret
+from consolekit.core.types import Mode, Scope, Secret
 
-PORTAL, TEAM, TRUSTED = new_key(), new_key(), new_key()
+PORTAL, TEAM, TRUSTED, WATCHER = new_key(), new_key(), new_key(), new_key()
 GOOD = {"protocol": "vnc", "type": "novnc"}
 CANARY = "C4n4ry_V41ue"
 
@@ -33,7 +33,9 @@ def site() -> Site:
 def app(site: Site) -> Application:
     team = KeyEntry(sha256=hash_of(TEAM), servers=("web-*",), subjects=("team-*",))
     trusted = KeyEntry(sha256=hash_of(TRUSTED), see_secrets=True)
-    callers = Callers({"portal": KeyEntry(sha256=hash_of(PORTAL)), "team": team, "trusted": trusted})
+    watcher = KeyEntry(sha256=hash_of(WATCHER), modes=(Mode.VIEW,), see_secrets=True)
+    keys = {"portal": KeyEntry(sha256=hash_of(PORTAL)), "team": team, "trusted": trusted, "watcher": watcher}
+    callers = Callers(keys)
     return make_api(site.kit, callers=callers, hosts=[HOST])
 
 
@@ -55,7 +57,8 @@ class TestCreate:
         assert reply.headers["content-type"] == "application/json"
         answer = reply.json()
         (grant,) = await site.store.grants()
-        assert set(answer) == {"protocol", "type", "url", "server_id", "grant_id", "expires_at"}
+        assert set(answer) == {"protocol", "type", "mode", "url", "server_id", "grant_id", "expires_at"}
+        assert answer["mode"] == "interact"
         assert (answer["protocol"], answer["type"], answer["server_id"]) == ("vnc", "novnc", "web-1")
         assert answer["grant_id"] == grant.id
         assert grant.request.subject == "alice"
@@ -63,6 +66,26 @@ class TestCreate:
         fragment = parse_qs(urlsplit(answer["url"]).fragment)
         assert fragment["token"][0].startswith("ckt_")
         assert answer["url"].startswith("https://consoles.example.org/gw/console/#")
+
+    async def test_a_key_for_looking_makes_links_for_looking(
+        self, app: Application, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Rack, "modes", tuple(Mode))
+        reply = await create(app, mode="view", key=WATCHER)
+        assert (reply.status, reply.json()["mode"]) == (200, "view")
+        assert [grant.request.mode for grant in await site.store.grants()] == [Mode.VIEW]
+        for refused in (await create(app, key=WATCHER), await create(app, mode="interact", key=WATCHER)):
+            assert (refused.status, refused.code) == (403, "permit_refused")
+
+    async def test_a_provider_that_cannot_be_held_to_looking(self, app: Application, site: Site) -> None:
+        reply = await create(app, mode="view")
+        assert (reply.status, reply.code) == (501, "console_not_implemented")
+        assert await site.store.grants() == []
+
+    @pytest.mark.parametrize("mode", [None, "", "VIEW", "watch", 1, True, ["view"]])
+    async def test_modes_that_there_are_not(self, app: Application, mode: object) -> None:
+        reply = await create(app, mode=mode)
+        assert (reply.status, reply.code) == (422, "invalid_request")
 
     async def test_the_subject_is_the_caller_where_none_is_named(self, app: Application, site: Site) -> None:
         await create(app)
@@ -274,6 +297,7 @@ class TestSessions:
             "type": "novnc",
             "server_id": "web-1",
             "subject": "alice",
+            "mode": "interact",
             "address": "192.0.2.7",
             "started_at": "2027-01-15T08:00:00.250Z",
             "bytes_in": 7,

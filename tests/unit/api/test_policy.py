@@ -5,7 +5,7 @@ import pytest
 from consolekit.api import policy
 from consolekit.core.errors import PermitRefused
 from consolekit.core.hooks import Hooks, hookimpl
-from consolekit.core.types import Action, Caller
+from consolekit.core.types import Action, Caller, Mode
 
 ACTIONS = list(Action)
 FOR_NOBODY = (Action.OFFERS, Action.CONNECT_INFO)
@@ -43,6 +43,19 @@ class TestKeyScope:
 
     def test_an_embedder_s_caller_may_everything(self, action: Action) -> None:
         assert permitted(action, "anything", "anybody", Caller(name="embedder"))
+
+
+@pytest.mark.parametrize("modes", [(Mode.VIEW,), (Mode.INTERACT,), tuple(Mode), ()], ids=str)
+@pytest.mark.parametrize("mode", [*Mode, None])
+def test_holds_callers_to_their_modes(modes: tuple[Mode, ...], mode: Mode | None) -> None:
+    hooks = Hooks()
+    policy.enforce(hooks)
+    caller = Caller(name="watcher", modes=modes)
+    if mode is None or mode in modes:
+        hooks.permit(caller, Action.CREATE, server_id="web-1", subject="alice", mode=mode)
+        return
+    with pytest.raises(PermitRefused, match=f"key watcher is not for consoles of mode {mode.value}"):
+        hooks.permit(caller, Action.CREATE, server_id="web-1", subject="alice", mode=mode)
 
 
 def test_is_registered_once_for_a_kit_and_refuses_beside_others() -> None:

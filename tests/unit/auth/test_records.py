@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from consolekit.auth.records import RecordError, grant_text, read_grant, read_session, session_text
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Grant, Secret, Target
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Grant, Mode, Secret, Target
 from consolekit.testing import ManualClock, example_grant, example_session
 
 CLOCK = ManualClock()
@@ -47,9 +47,33 @@ def test_a_grant_with_a_field_of_a_newer_version_is_refused_by_its_name():
     """It may restrict the grant; to ignore it would open more than was granted."""
     with pytest.raises(RecordError, match=r"newer consolekit: unknown fields view_only$"):
         read_grant(changed(grant_text(GRANT), view_only="canary"))
-    request = json.loads(grant_text(GRANT))["request"] | {"mode": "canary"}
-    with pytest.raises(RecordError, match=r"newer consolekit: unknown fields mode$"):
+    request = json.loads(grant_text(GRANT))["request"] | {"recorded": "canary"}
+    with pytest.raises(RecordError, match=r"newer consolekit: unknown fields recorded$"):
         read_grant(changed(grant_text(GRANT), request=request))
+
+
+def test_a_grant_for_looking_says_so_and_one_of_an_earlier_release_interacts():
+    request = attrs.evolve(GRANT.request, mode=Mode.VIEW)
+    written = grant_text(attrs.evolve(GRANT, request=request))
+    assert json.loads(written)["request"]["mode"] == "view"
+    assert read_grant(written).request.mode is Mode.VIEW
+    assert "mode" not in json.loads(grant_text(GRANT))["request"]
+    assert read_grant(grant_text(GRANT)).request.mode is Mode.INTERACT
+
+
+@pytest.mark.parametrize("mode", ["canary", "", None, "VIEW", 1])
+def test_a_grant_of_a_mode_that_is_not_known_is_refused(mode):
+    request = json.loads(grant_text(GRANT))["request"] | {"mode": mode}
+    with pytest.raises(RecordError, match="damaged"):
+        read_grant(changed(grant_text(GRANT), request=request))
+
+
+def test_a_session_info_tells_its_mode():
+    info = attrs.evolve(INFO, mode=Mode.VIEW)
+    assert read_session(session_text(info)) == info
+    older = json.loads(session_text(info))
+    del older["mode"]
+    assert read_session(json.dumps(older)).mode is Mode.INTERACT
 
 
 def test_a_session_info_with_a_field_of_a_newer_version_is_read():

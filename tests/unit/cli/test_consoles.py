@@ -24,8 +24,16 @@ def test_the_link_alone_is_the_result(run: Call, file: Path) -> None:
 def test_json(run: Call, file: Path) -> None:
     result = run("console", "create", "web-1", "-c", str(file), "--json")
     data = json.loads(result.stdout)
-    assert set(data) == {"server", "protocol", "type", "url", "grant", "expires_at"}
+    assert set(data) == {"server", "protocol", "type", "mode", "url", "grant", "expires_at"}
     assert (data["server"], data["protocol"], data["type"]) == ("web-1", "vnc", "novnc")
+    assert data["mode"] == "interact"
+    assert "mode=" not in data["url"]
+
+
+def test_a_link_for_looking(run: Call, file: Path) -> None:
+    data = json.loads(run("console", "create", "web-1", "--view", "-c", str(file), "--json").stdout)
+    assert data["mode"] == "view"
+    assert data["url"].endswith("&mode=view")
 
 
 @pytest.mark.parametrize(

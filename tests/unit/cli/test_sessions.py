@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 
 from consolekit.auth.sqlite import SqliteTokenStore
-from consolekit.core.types import ConsoleKey, Revocation, SessionInfo, SystemClock
+from consolekit.core.types import ConsoleKey, Mode, Revocation, SessionInfo, SystemClock
 
 Call = Callable[..., Result]
 
@@ -29,6 +29,7 @@ async def put_session(path: Path) -> None:
         address="192.0.2.1",
         started_at=now,
         issued_at=now,
+        mode=Mode.VIEW,
         bytes_out=2048,
     )
     await store.keep_sessions("proxy", [session])
@@ -58,8 +59,10 @@ def test_a_list(run: Call, live: Path) -> None:
     result = run("sessions", "list", "-c", str(live))
     assert result.exit_code == 0, result.stderr
     head, row = result.stdout.splitlines()
-    assert head.split() == ["SESSION", "SERVER", "CONSOLE", "SUBJECT", "FROM", "SINCE", "SENT", "GRANT"]
-    for cell in ("s1", "web-1", "vnc/novnc", "alice", "192.0.2.1", "2.0 KiB", "g1"):
+    assert head.split() == [
+        "SESSION", "SERVER", "CONSOLE", "MODE", "SUBJECT", "FROM", "SINCE", "SENT", "GRANT",
+    ]  # fmt: skip
+    for cell in ("s1", "web-1", "vnc/novnc", "view", "alice", "192.0.2.1", "2.0 KiB", "g1"):
         assert cell in row
 
 
@@ -67,6 +70,7 @@ def test_a_list_as_json(run: Call, live: Path) -> None:
     (session,) = json.loads(run("sessions", "list", "--json", "-c", str(live)).stdout)
     assert session["id"] == "s1"
     assert session["protocol"] == "vnc"
+    assert session["mode"] == "view"
     assert session["bytes_out"] == 2048
     assert session["started_at"].endswith("Z")
 

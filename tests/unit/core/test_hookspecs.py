@@ -10,11 +10,12 @@ from consolekit.core.hooks import Hooks, hookimpl
 from consolekit.core.hookspecs import HookSpecs
 
 PUBLIC = {
-    "consolekit_permit": ["caller", "action", "server_id", "subject"],
+    "consolekit_permit": ["caller", "action", "server_id", "subject", "mode"],
     "consolekit_request_validated": ["request", "caller"],
     "consolekit_session_opening": ["session"],
     "consolekit_session_opened": ["session"],
     "consolekit_session_closed": ["session"],
+    "consolekit_revoked": ["revocation", "removed"],
     "consolekit_access_refused": ["code", "address"],
 }
 

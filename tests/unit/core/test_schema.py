@@ -61,7 +61,7 @@ class TestValidate:
 
     def test_unknown_keys_are_told_the_known_ones(self) -> None:
         problems = refused({**GOOD, "pasword": CANARY, "\x00": CANARY, "x" * 99: 1, "ckt_" + CANARY: 1})
-        assert problems["pasword"].startswith("is not known here; known: params, protocol, subject")
+        assert problems["pasword"].startswith("is not known here; known: mode, params, protocol, subject")
         assert problems["(a key that is not shown)"]
         assert len(problems) == 2
 
