@@ -46,6 +46,15 @@ def until_screen(digest: str = SHA256, banner: bytes = BANNER) -> t.Events:
     ]
 
 
+def greeting(minor: int = 8) -> t.Events:
+    """RFB's own beginning, where a host's stream has it: the proxy plays a viewer without a password."""
+    version = b"RFB 003.%03d\n" % minor
+    if minor == 3:
+        return [says(version), hears(version), says(b"\0\0\0\1")]
+    chosen: t.Events = [says(version), hears(version), says(b"\1\1"), hears(b"\1")]
+    return chosen if minor == 7 else [*chosen, says(bytes(4))]
+
+
 def viewer(minor: int = 8) -> t.Events:
     """The viewer's half, ClientInit included, where the proxy plays the server."""
     return [*t.viewer(minor), Arrives(CLIENT, b"\x01")]

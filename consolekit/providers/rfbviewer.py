@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import struct
 
-from consolekit.core.errors import HandshakeError
-from consolekit.core.handshake import CLIENT, Peer, Script, Steps, read, send
+from consolekit.core.errors import HandshakeError, NoCommonSecurity
+from consolekit.core.handshake import CLIENT, SERVER, Peer, Script, Steps, read, send
 
 NONE = 1
 """The security type that asks for nothing (RFC 6143, 7.2.1)."""
@@ -36,6 +36,29 @@ def welcome_viewer() -> Script:
         raise HandshakeError(f"the viewer chose security type {chosen}, which was not offered")
     if minor >= 8:
         yield from send(CLIENT, struct.pack(">I", 0))
+
+
+def enter_freely() -> Script:
+    """Play a viewer that knows no security type but None; ends before ClientInit.
+
+    Raises:
+        NoCommonSecurity: the server wants another.
+        HandshakeError: it breaks the protocol, or refuses.
+    """
+    minor = yield from read_version(SERVER)
+    yield from send(SERVER, b"RFB 003.%03d\n" % minor)
+    if minor == 3:
+        offered = (yield from read(SERVER, 4)).lstrip(b"\0")
+    else:
+        (count,) = yield from read(SERVER, 1)
+        offered = yield from read(SERVER, count)
+    if NONE not in offered:
+        raise NoCommonSecurity("the server does not offer security type None behind its ticket")
+    if minor == 3:
+        return
+    yield from send(SERVER, bytes([NONE]))
+    if minor >= 8 and any((yield from read(SERVER, 4))):
+        raise HandshakeError("the server refuses security type None, which it offered")
 
 
 def read_version(peer: Peer) -> Steps[int]:

@@ -19,10 +19,12 @@ from consolekit.core.types import (
     ConsoleKey,
     ConsoleRequest,
     Endpoint,
+    Mode,
     Target,
     Transport,
 )
 from consolekit.providers.passwordfile import read_password
+from consolekit.providers.rfbfilter import Begins, RfbFilter
 from consolekit.providers.servers import Adoption, adopted, adoption_from_config, servers_from_config
 from consolekit.providers.vnc.rfb import vnc_script
 from consolekit.providers.vnc.security import VncPolicy
@@ -63,6 +65,7 @@ class VncProvider(ConsoleProvider):
     """
 
     keys: ClassVar[tuple[ConsoleKey, ...]] = (NOVNC,)
+    modes: ClassVar[tuple[Mode, ...]] = tuple(Mode)
     refused_keys: ClassVar[Mapping[ConsoleKey, str]] = {
         ConsoleKey("vnc", "xvpvnc"): "the old Java viewer's own protocol; use vnc/novnc",
     }
@@ -139,6 +142,10 @@ class VncProvider(ConsoleProvider):
                 anonymous_tls=isinstance(endpoint, VncEndpoint) and endpoint.anonymous_tls,
             )
         )
+
+    def viewer_filter(self, endpoint: Endpoint, mode: Mode) -> RfbFilter:
+        """RFB, from ClientInit on: what comes before it is the handshake's."""
+        return RfbFilter(mode, begins=Begins.CLIENT_INIT)
 
     async def aclose(self) -> None:
         """End what the lookup works with."""

@@ -27,7 +27,7 @@ import attrs
 from consolekit.core.errors import HandshakeError, NoCommonSecurity, TicketRefused
 from consolekit.core.handshake import CLIENT, SERVER, Script, Steps, peek, read, send, start_tls
 from consolekit.core.types import Secret, TlsPolicy
-from consolekit.providers.rfbviewer import printable, welcome_viewer
+from consolekit.providers.rfbviewer import enter_freely, printable, welcome_viewer
 
 NONCE_SIZE = 12
 """Random bytes that bind the second TLS to the first."""
@@ -181,12 +181,15 @@ def _read_line() -> Steps[bytes]:
 
 
 def _let_viewer_in() -> Script:
-    """Nothing to do where the screen's stream is RFB from its beginning, else play what it leaves out.
+    """Play RFB's beginning to the viewer, and to a host whose stream has one; ends after ClientInit.
 
     Most hosts begin with ServerInit (RFC 6143, 7.3.2): the ticket was the security, and a ClientInit is
     not awaited.
     """
-    if (yield from peek(SERVER, 4)) == b"RFB ":
-        return
+    greets = (yield from peek(SERVER, 4)) == b"RFB "
+    if greets:
+        yield from enter_freely()
     yield from welcome_viewer()
     yield from read(CLIENT, 1)
+    if greets:
+        yield from send(SERVER, b"\x01")  # shared: other viewers are not this one's to throw out

@@ -13,7 +13,8 @@ from consolekit.core.errors import ConsoleNotImplemented
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.shared import Shared, Use
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, Target
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Mode, Secret, Target
+from consolekit.providers.rfbfilter import Begins, RfbFilter
 from consolekit.providers.vsphere import (
     CloneInfo,
     Machine,
@@ -68,6 +69,7 @@ class WebMksProvider(ConsoleProvider):
     """
 
     keys: ClassVar[tuple[ConsoleKey, ...]] = (WEBMKS,)
+    modes: ClassVar[tuple[Mode, ...]] = tuple(Mode)
     config_schema: ClassVar[Mapping[str, Any]] = CONFIG_SCHEMA
 
     def __init__(
@@ -175,6 +177,11 @@ class WebMksProvider(ConsoleProvider):
                 allow_sha1=endpoint.allow_sha1,
             )
         )
+
+    def viewer_filter(self, endpoint: Endpoint, mode: Mode) -> RfbFilter:
+        """RFB: from its very beginning in a host's websocket, from behind ClientInit on port 902."""
+        begins = Begins.MESSAGES if isinstance(endpoint, AuthdEndpoint) else Begins.VERSION
+        return RfbFilter(mode, begins=begins)
 
     async def connect_info(self, request: ConsoleRequest) -> Mapping[str, object]:
         """What opens vCenter's own console page, whichever way the gateway goes itself.

@@ -20,6 +20,7 @@ from consolekit.core.types import (
     ConsoleKey,
     ConsoleRequest,
     Endpoint,
+    Mode,
     Secret,
     TlsPolicy,
     Transport,
@@ -170,6 +171,15 @@ def test_handshake_follows_the_endpoint(name: str) -> None:
     )
     vnc = VncProvider(servers={})
     whole(lambda: vnc.handshake(endpoint), [*events, *t.viewer()])
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_viewer_is_read_from_client_init_on(mode: Mode) -> None:
+    vnc = VncProvider(servers={})
+    assert mode in vnc.modes
+    found = vnc.viewer_filter(VncEndpoint(), mode)
+    found.feed(b"\1" + b"\4\1" + bytes(6))
+    assert found.inputs == 1
 
 
 def test_handshake_of_a_plain_endpoint() -> None:

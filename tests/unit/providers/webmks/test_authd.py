@@ -6,7 +6,7 @@ import pytest
 from transcripts import says
 
 from consolekit.core.errors import HandshakeError, NoCommonSecurity, PeerClosed, TicketRefused
-from consolekit.core.handshake import CLIENT, SERVER, Handshake, Script, StartTls
+from consolekit.core.handshake import CLIENT, SERVER, Handshake, Script, Send, StartTls
 from consolekit.core.types import Secret
 from consolekit.providers.webmks.authd import LONGEST_LINE, MOST_LINES, authd_script, check_word
 from consolekit.testing.handshakes import Arrives, Event, check_refusal, replay, single_bytes, whole
@@ -31,9 +31,22 @@ def test_a_stream_that_begins_at_server_init(minor: int) -> None:
     assert handshake.take_leftover(CLIENT) == b""
 
 
-def test_a_stream_that_begins_with_rfb_passes_untouched() -> None:
-    handshake = whole(script, [*a.until_screen(), says(b"RFB 003.008\n")])
-    assert handshake.take_leftover(SERVER) == b"RFB 003.008\n"
+@pytest.mark.parametrize("minor", [3, 7, 8])
+@pytest.mark.parametrize("shared", [b"\0", b"\1"], ids=["exclusive", "shared"])
+def test_a_stream_that_begins_with_rfb(minor: int, shared: bytes) -> None:
+    """Both are played their beginning, so that what follows begins at the same place as everywhere."""
+    viewer = [*a.viewer()[:-1], Arrives(CLIENT, shared), Send(SERVER, b"\1"), says(a.SERVER_INIT)]
+    handshake = replay(script, [*a.until_screen(), *a.greeting(minor), *viewer], single_bytes)
+    assert handshake.take_leftover(SERVER) == a.SERVER_INIT
+
+
+@pytest.mark.parametrize("offer", [b"\0", b"\1\2", b"\2\2\x13"], ids=["none", "password", "two others"])
+def test_a_stream_that_wants_more_than_the_ticket(offer: bytes) -> None:
+    check_refusal(script, [*a.until_screen(), *a.greeting()[:2], says(offer)], NoCommonSecurity)
+
+
+def test_a_stream_that_takes_its_offer_back() -> None:
+    check_refusal(script, [*a.until_screen(), *a.greeting()[:4], says(b"\0\0\0\1")], HandshakeError)
 
 
 def test_the_viewer_hears_nothing_before_the_screen_is_there() -> None:
@@ -79,7 +92,7 @@ LONG = b"220-" + b"x" * (LONGEST_LINE - 6) + b"\r\n"
     ],
 )
 def test_banners(banner: bytes) -> None:
-    whole(script, [*a.until_screen(banner=banner), says(b"RFB ")])
+    whole(script, [*a.until_screen(banner=banner), says(b"\0\0\0\0"), *a.viewer()])
 
 
 @pytest.mark.parametrize(
@@ -150,7 +163,7 @@ def test_an_echoed_ticket_does_not_get_out(command: bytes, reply: bytes) -> None
 @pytest.mark.parametrize("digest", [a.SHA256.upper(), ":".join([a.SHA256[:2]] * 32)])
 def test_digests_with_colons_and_in_upper_case(digest: str) -> None:
     events = [*until(b"THUMBPRINT"), says(b"200 " + digest.encode() + b"\r\n"), *a.until_screen()[8:]]
-    whole(script, [*events, says(b"RFB ")])
+    whole(script, [*events, says(b"\0\0\0\0"), *a.viewer()])
 
 
 @pytest.mark.parametrize("digest", ["", "no", "ab" * 19, "ab" * 48, "ab" * 20 + " x", "zz" * 20])
@@ -163,7 +176,7 @@ def test_sha1_only_by_leave() -> None:
     events = a.until_screen(a.SHA1)[:-2]
     error = check_refusal(lambda: script(allow_sha1=False), events, NoCommonSecurity)
     assert "allow_sha1" in str(error)
-    whole(lambda: script(allow_sha1=False), [*a.until_screen(a.SHA256), says(b"RFB ")])
+    whole(lambda: script(allow_sha1=False), [*a.until_screen(a.SHA256), says(b"\0\0\0\0"), *a.viewer()])
 
 
 BAD_WORDS = [

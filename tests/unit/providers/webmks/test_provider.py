@@ -14,7 +14,7 @@ from consolekit.core.errors import (
 from consolekit.core.handshake import SERVER, Handshake
 from consolekit.core.schema import problems_of, validator_of
 from consolekit.core.shared import Shared
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, Transport
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Mode, Secret, Transport
 from consolekit.providers.vsphere import CloneInfo, Machine, Ticket
 from consolekit.providers.webmks.provider import WEBMKS, WebMksProvider
 from consolekit.providers.webmks.settings import TicketKind
@@ -182,6 +182,18 @@ async def test_handshake_of_port_902() -> None:
             handshake.receive(SERVER, reply)
         nonces.add(handshake.take_actions()[-1])
     assert len(nonces) == 2
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_viewer_is_read_from_where_the_script_leaves_it(mode: Mode) -> None:
+    provider = WebMksProvider(Inventory())
+    assert mode in provider.modes
+    beginning, key = b"RFB 003.008\n\1\1", b"\4\1" + bytes(6)
+    websocket = provider.viewer_filter(Endpoint(transport=Transport.WSS), mode)
+    assert websocket.feed(beginning + key).startswith(beginning)
+    authd = provider.viewer_filter(AuthdEndpoint(cfg_file=a.CFG), mode)
+    authd.feed(key)
+    assert (websocket.inputs, authd.inputs) == (1, 1)
 
 
 def test_handshake_without_a_ticket_sends_nothing() -> None:
