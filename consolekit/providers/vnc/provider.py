@@ -30,7 +30,12 @@ from consolekit.providers.vnc.rfb import vnc_script
 from consolekit.providers.vnc.security import VncPolicy
 from consolekit.providers.vnc.servers import CONFIG_SCHEMA, VncServer, server_from_config
 from consolekit.providers.vnc.vmware import VMwareServers
-from consolekit.providers.vsphere import settings_from_config, use_vsphere
+from consolekit.providers.vsphere import (
+    HOST_PROPERTIES,
+    host_rules_from_config,
+    settings_from_config,
+    use_vsphere,
+)
 
 Lookup = Callable[[str], Awaitable[VncServer]]
 """Gives a server by its id; raises UnknownServer for one that it does not know."""
@@ -57,6 +62,7 @@ class VncProvider(ConsoleProvider):
     Args:
         servers: The servers by id.
         lookup: Asked for each console instead.
+        allowed_networks: Networks (CIDR) that the servers of ``lookup`` must be in; empty for any.
         aclose: Called when the provider ends: what ``lookup`` works with goes too.
         adoption: How to reach servers that somebody else has named; None: those are refused.
 
@@ -76,6 +82,7 @@ class VncProvider(ConsoleProvider):
         *,
         servers: Mapping[str, VncServer] | None = None,
         lookup: Lookup | None = None,
+        allowed_networks: tuple[str, ...] = (),
         aclose: Callable[[], Awaitable[None]] | None = None,
         adoption: Adoption[VncServer] | None = None,
     ) -> None:
@@ -83,6 +90,7 @@ class VncProvider(ConsoleProvider):
             raise TypeError("VncProvider takes either servers or lookup")
         self._servers = dict(servers or {})
         self._lookup = lookup or self._from_table
+        self._allowed_networks = allowed_networks
         self._aclose = aclose
         self._adoption = adoption
 
@@ -94,13 +102,20 @@ class VncProvider(ConsoleProvider):
             ConfigError: every server whose address or settings cannot be meant, or two sources at once.
         """
         vsphere = config.get("source") == "vsphere"
-        if (unused := "servers" if vsphere else "vcenter") in config:
-            source = config.get("source", "table")
-            raise ConfigError([Problem(unused, f'means nothing with source = "{source}"; leave it out')])
+        unused = ("servers",) if vsphere else ("vcenter", *HOST_PROPERTIES)
+        if wrong := [key for key in unused if key in config]:
+            text = f'means nothing with source = "{config.get("source", "table")}"; leave it out'
+            raise ConfigError([Problem(key, text) for key in wrong])
         adoption = adoption_from_config(config, server_from_config)
         if vsphere:
+            hosts = host_rules_from_config(config)
             used = use_vsphere(settings_from_config(config["vcenter"], "vcenter"), shared)
-            return cls(lookup=VMwareServers(used.thing).lookup, aclose=used.aclose, adoption=adoption)
+            return cls(
+                lookup=VMwareServers(used.thing, hosts).lookup,
+                allowed_networks=hosts.allowed_networks,
+                aclose=used.aclose,
+                adoption=adoption,
+            )
         return cls(servers=servers_from_config(config, server_from_config), adoption=adoption)
 
     async def check(self, request: ConsoleRequest) -> None:
@@ -119,7 +134,7 @@ class VncProvider(ConsoleProvider):
             ConsoleConflict: its state allows no console, where the source knows states.
             ConsoleUnavailable: its password file cannot be read, or the source does not answer.
         """
-        return await _endpoint(await self._lookup(request.server_id))
+        return await _endpoint(await self._lookup(request.server_id), self._allowed_networks)
 
     async def adopt(self, request: ConsoleRequest, target: Target) -> VncEndpoint:
         """Take a VNC server that somebody else has named, where the configuration allows it.
@@ -159,7 +174,7 @@ class VncProvider(ConsoleProvider):
             raise UnknownServer("no VNC server of this id is configured") from None
 
 
-async def _endpoint(server: VncServer, allowed_networks: tuple[str, ...] = ()) -> VncEndpoint:
+async def _endpoint(server: VncServer, allowed_networks: tuple[str, ...]) -> VncEndpoint:
     """Where the server is, with the password as it stands in its file now."""
     password = server.password
     if server.password_file is not None:

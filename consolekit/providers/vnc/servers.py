@@ -22,7 +22,7 @@ from consolekit.providers.servers import (
     tls_policy,
     tls_schema,
 )
-from consolekit.providers.vsphere import VSPHERE_SCHEMA
+from consolekit.providers.vsphere import HOST_PROPERTIES, VSPHERE_SCHEMA
 
 
 @attrs.frozen(kw_only=True)
@@ -109,6 +109,7 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
         },
         "servers": servers_schema("The VNC servers by server id, the id that callers ask for.", _LOGIN),
         "vcenter": VSPHERE_SCHEMA,
+        **HOST_PROPERTIES,
         "adopt": adopt_schema(_LOGIN),
     },
     "if": {"properties": {"source": {"const": "vsphere"}}, "required": ["source"]},

@@ -11,7 +11,7 @@ from typing import Protocol
 from consolekit.core.address import Address
 from consolekit.core.errors import HypervisorProtocol
 from consolekit.providers.vnc.servers import VncServer
-from consolekit.providers.vsphere import VncSettings
+from consolekit.providers.vsphere import HostRules, VncSettings
 
 
 class Machines(Protocol):
@@ -26,10 +26,12 @@ class VMwareServers:
 
     Args:
         vsphere: Whom to ask.
+        hosts: Where the hosts that it names are.
     """
 
-    def __init__(self, vsphere: Machines) -> None:
+    def __init__(self, vsphere: Machines, hosts: HostRules | None = None) -> None:
         self._vsphere = vsphere
+        self._hosts = hosts or HostRules()
 
     async def lookup(self, server_id: str) -> VncServer:
         """Where the machine's screen is now, with its password if it has one.
@@ -43,7 +45,7 @@ class VMwareServers:
         settings = await self._vsphere.vnc_settings(server_id)
         settings.machine.check_state()
         try:
-            address = Address.at(settings.host, settings.port)
+            address = Address.at(self._hosts.place_of(settings.host), settings.port)
         except ValueError as exc:
             raise HypervisorProtocol(f"where {settings.machine.moid} listens {exc}") from None
         return VncServer(address=address, password=settings.password)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from consolekit.core.address import is_host, wrong_networks
-from consolekit.core.errors import ConfigError, Problem
-from consolekit.providers.vsphere import VSPHERE_SCHEMA
+from consolekit.providers.vsphere import (
+    HOST_PROPERTIES,
+    VSPHERE_SCHEMA,
+    host_rules_from_config,
+)
 from consolekit.providers.webmks.classic import HTTP_PORT, HTTPS_PORT
 from consolekit.providers.webmks.ticket import TicketRules
 
@@ -46,19 +48,7 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
             "description": "PEM file of the CAs of the hosts' certificates, for tickets that pin none. "
             "Default: the system's.",
         },
-        "host_map": {
-            "type": "object",
-            "maxProperties": 4096,
-            "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 253},
-            "description": "Where to connect instead, by the host's name in tickets; for names that the "
-            "proxy cannot resolve. The certificate stays that of the name.",
-        },
-        "allowed_networks": {
-            "type": "array",
-            "maxItems": 256,
-            "items": {"type": "string", "minLength": 1, "maxLength": 64},
-            "description": "Networks (10.0.0.0/8) that hosts must be in. Default: any.",
-        },
+        **HOST_PROPERTIES,
         "adopt": {
             "type": "boolean",
             "default": False,
@@ -85,31 +75,10 @@ def rules_from_config(config: Mapping[str, Any]) -> TicketRules:
     Raises:
         ConfigError: every host and network that is none.
     """
-    host_map: Mapping[str, str] = config.get("host_map", {})
-    networks: Sequence[str] = config.get("allowed_networks", ())
-    problems = [*_host_problems(host_map), *_network_problems(networks)]
-    if problems:
-        raise ConfigError(problems)
+    hosts = host_rules_from_config(config)
     return TicketRules(
         allow_sha1=config.get("allow_sha1", False),
         ca_file=Path(config["ca_file"]) if "ca_file" in config else None,
-        host_map={name.lower().strip("[]"): where.strip("[]") for name, where in host_map.items()},
-        allowed_networks=tuple(networks),
+        host_map=hosts.host_map,
+        allowed_networks=hosts.allowed_networks,
     )
-
-
-def _host_problems(host_map: Mapping[str, str]) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for name, where in host_map.items():
-        if not is_host(name):
-            yield Problem("host_map", "has a name that is no host name and no address")
-        elif name.lower() in seen:
-            yield Problem(f"host_map.{name}", "is there twice; letter case does not count")
-        elif not is_host(where):
-            yield Problem(f"host_map.{name}", "leads to what is no host name and no address; it has no port")
-        seen.add(name.lower())
-
-
-def _network_problems(networks: Sequence[str]) -> Iterator[Problem]:
-    for number in wrong_networks(networks):
-        yield Problem(f"allowed_networks.{number}", "is no network such as 10.0.0.0/8 (no host bits set)")

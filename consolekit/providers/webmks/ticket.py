@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,7 +17,7 @@ from cryptography.x509 import load_pem_x509_certificates
 
 from consolekit.core.errors import HypervisorProtocol
 from consolekit.core.types import Endpoint, Secret, TlsPolicy, Transport
-from consolekit.providers.vsphere import Ticket
+from consolekit.providers.vsphere import HostRules, Ticket
 from consolekit.providers.webmks.authd import check_word
 
 WEBMKS_PORT = 443
@@ -34,21 +33,18 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 @attrs.frozen(kw_only=True)
-class TicketRules:
+class TicketRules(HostRules):
     """What an operator decides about the hosts that tickets name.
 
     Attributes:
         allow_sha1: Whether a certificate may be known by its SHA-1 alone, where a host tells nothing better.
         ca_file: PEM file of the CAs that sign the hosts' certificates, for hosts that tell no digest.
-        host_map: Where to connect instead, by the name in the ticket in lower case; the certificate stays
-            that of the name.
-        allowed_networks: Networks (CIDR) that hosts must be in; empty for any.
+        host_map: As for every host that vSphere names.
+        allowed_networks: Likewise.
     """
 
     allow_sha1: bool = False
     ca_file: Path | None = None
-    host_map: Mapping[str, str] = attrs.field(factory=dict, hash=False)
-    allowed_networks: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +69,7 @@ def webmks_endpoint(ticket: Ticket, rules: TicketRules) -> Endpoint:
     host, port, path, secret = _from_url(ticket) if ticket.url else _from_parts(ticket)
     return Endpoint(
         transport=Transport.WSS,
-        host=rules.host_map.get(host.lower(), host),
+        host=rules.place_of(host),
         port=port,
         path=path,
         tls=_policy(ticket, rules, host),
@@ -97,7 +93,7 @@ def authd_endpoint(ticket: Ticket, rules: TicketRules) -> AuthdEndpoint:
     host = _host(ticket.host or ticket.asked_host)
     return AuthdEndpoint(
         transport=Transport.TCP,
-        host=rules.host_map.get(host.lower(), host),
+        host=rules.place_of(host),
         port=_port(ticket.port or AUTHD_PORT),
         tls=_policy(ticket, rules, host),
         allowed_networks=rules.allowed_networks,

@@ -32,6 +32,11 @@ def sim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @pytest.fixture
 async def gateway(sim: Simulator) -> AsyncIterator[Gateway]:
+    async with running(provider(sim)) as made:
+        yield made
+
+
+def provider(sim: Simulator, **more: Any) -> VncProvider:
     table = {
         "source": "vsphere",
         "vcenter": {
@@ -41,10 +46,10 @@ async def gateway(sim: Simulator) -> AsyncIterator[Gateway]:
             "password": PASSWORD,
             "tls": {"ca_file": str(sim.ca_file)},
         },
+        **more,
     }
     assert problems_of(validator_of(VncProvider.config_schema), table) == []
-    async with running(VncProvider.from_config(table, shared=Shared())) as made:
-        yield made
+    return VncProvider.from_config(table, shared=Shared())
 
 
 def listens(sim: Simulator, number: int, port: int, **more: str) -> dict[str, Any]:
@@ -67,6 +72,28 @@ async def test_qemus_screen(sim: Simulator, gateway: Gateway) -> None:
         machine = listens(sim, 1, display.vnc_port)
         async with gateway.open(await gateway.token(machine["instance_uuid"])) as browser:
             assert await log_in(browser) == b"\x02\x80\x01\xe0"
+
+
+async def test_a_host_that_the_proxy_cannot_resolve(sim: Simulator) -> None:
+    machine = sim.machines()[0]
+    sim.change(host=machine["host"], name="esx9.invalid")
+    mapped = provider(sim, host_map={"ESX9.invalid": "127.0.0.1"}, allowed_networks=["127.0.0.0/8"])
+    try:
+        async with RfbServer() as screen, running(mapped) as gateway:
+            listens(sim, 0, screen.port, **{"remotedisplay.vnc.password": ""})
+            async with gateway.open(await gateway.token(machine["instance_uuid"])) as browser:
+                assert await log_in(browser) == SIZE
+    finally:
+        sim.change(host=machine["host"], name="127.0.0.1")
+
+
+async def test_a_host_outside_the_networks(sim: Simulator) -> None:
+    async with RfbServer() as screen, running(provider(sim, allowed_networks=["10.0.0.0/8"])) as gateway:
+        machine = listens(sim, 1, screen.port)
+        token = await gateway.token(machine["instance_uuid"])
+        with pytest.raises(Exception, match=r"HTTP 50[23]"):
+            await gateway.open(token)
+        assert screen.viewers == 0
 
 
 async def test_a_port_that_another_machine_has_by_now(sim: Simulator, gateway: Gateway) -> None:

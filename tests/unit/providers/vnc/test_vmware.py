@@ -19,7 +19,7 @@ from consolekit.core.types import ConsoleRequest, Secret
 from consolekit.providers.vnc.provider import NOVNC, VncProvider
 from consolekit.providers.vnc.servers import CONFIG_SCHEMA, VncServer
 from consolekit.providers.vnc.vmware import VMwareServers
-from consolekit.providers.vsphere import Machine, VncSettings
+from consolekit.providers.vsphere import Machine, VncSettings, host_rules_from_config
 
 VCENTER = {"host": "vc.lab", "username": "u", "password": "s3cret"}
 
@@ -77,6 +77,21 @@ async def test_an_ipv6_host() -> None:
     assert server.address == Address("2001:db8::5", 5901)
 
 
+async def test_a_host_that_the_proxy_knows_by_another_name() -> None:
+    table = {
+        "source": "vsphere",
+        "vcenter": VCENTER,
+        "host_map": {"ESX1.lab": "10.0.0.5"},
+        "allowed_networks": ["10.0.0.0/8"],
+    }
+    assert not problems_of(validator_of(CONFIG_SCHEMA), table)
+    hosts = host_rules_from_config(table)
+    servers = VMwareServers(Inventory(), hosts)
+    provider = VncProvider(lookup=servers.lookup, allowed_networks=hosts.allowed_networks)
+    endpoint = await provider.open(wish())
+    assert (endpoint.address, endpoint.allowed_networks) == ("10.0.0.5:5901", ("10.0.0.0/8",))
+
+
 @pytest.mark.parametrize(
     ("host", "port"),
     [("", 5901), ("a b", 5901), ("esx\r\n", 5901), ("u@esx", 5901), ("esx", 0), ("esx", 65536)],
@@ -105,6 +120,10 @@ def test_schema_refuses(table: dict[str, object], path: str) -> None:
     [
         ({"source": "vsphere", "vcenter": VCENTER, "servers": {}}, "servers"),
         ({"servers": {}, "vcenter": VCENTER}, "vcenter"),
+        ({"servers": {}, "host_map": {}}, "host_map"),
+        ({"servers": {}, "allowed_networks": ["10.0.0.0/8"]}, "allowed_networks"),
+        ({"source": "vsphere", "vcenter": VCENTER, "host_map": {"a": "s3cret@b"}}, "host_map.a"),
+        ({"source": "vsphere", "vcenter": VCENTER, "allowed_networks": ["s3cret"]}, "allowed_networks.0"),
         ({"source": "vsphere", "vcenter": {**VCENTER, "password_file": "/p"}}, "vcenter"),
     ],
 )

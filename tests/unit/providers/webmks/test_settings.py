@@ -70,9 +70,9 @@ def test_every_problem_at_once_and_no_value_quoted() -> None:
         rules_from_config(table)
     assert [problem.path for problem in caught.value.problems] == [
         "host_map",
+        "host_map.ESX1",
         "host_map.esx1",
         "host_map.esx2",
-        "host_map.ESX1",
         "host_map.v6",
         "allowed_networks.1",
         "allowed_networks.2",
