@@ -40,10 +40,20 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
             "description": "The `[providers.NAME]` that takes Nova's VNC consoles; it needs an `adopt` "
             "table. Without one they are refused.",
         },
+        "spice_provider": {
+            "type": "string",
+            "description": "The `[providers.NAME]` that takes Nova's SPICE consoles; it needs an `adopt` "
+            "table. In `vnc_provider`'s stead: Nova's answer does not tell the types apart.",
+        },
+        "serial_provider": {
+            "type": "string",
+            "description": "The `[providers.NAME]` that takes Nova's serial consoles; it needs an `adopt` "
+            "table. In `vnc_provider`'s stead: Nova's answer does not tell the types apart.",
+        },
         "mks_provider": {
             "type": "string",
             "description": "The `[providers.NAME]` that takes Nova's consoles of VMware; it needs "
-            "`adopt = true`. Without one they are refused.",
+            "`adopt = true`. May stand beside any of the others. Without one they are refused.",
         },
         "ca_file": {
             "type": "string",

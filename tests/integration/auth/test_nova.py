@@ -71,6 +71,24 @@ async def test_consoles_of_vmware(stub: NovaStub, access: str) -> None:
         assert "52" not in repr(grant)
 
 
+@pytest.mark.parametrize(
+    ("name", "pair"), [("serial_provider", "serial/serial"), ("spice_provider", "spice/spice-html5")]
+)
+async def test_what_is_not_vmware_s_is_of_the_one_configured_type(
+    stub: NovaStub, name: str, pair: str
+) -> None:
+    async with validator(stub, vnc_provider="", **{name: "lines"}) as tokens:
+        grant = await validate(tokens, stub.add("192.0.2.1", 10000))
+        assert (grant.provider, str(grant.request.key), grant.target.port) == ("lines", pair, 10000)
+        assert (await validate(tokens, stub.add("esx-1", 902, MKS))).provider == "esx"
+
+
+async def test_with_vmware_s_alone_others_are_refused(stub: NovaStub) -> None:
+    async with validator(stub, vnc_provider="") as tokens:
+        with pytest.raises(TokenRefused):
+            await validate(tokens, stub.add())
+
+
 async def test_native_spice_is_refused(stub: NovaStub) -> None:
     async with validator(stub) as tokens:
         with pytest.raises(TokenRefused):

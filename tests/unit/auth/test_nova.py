@@ -41,6 +41,27 @@ async def test_names_the_providers_of_its_grants() -> None:
         await tokens.aclose()
 
 
+@pytest.mark.parametrize("name", ["vnc_provider", "spice_provider", "serial_provider"])
+async def test_vmware_s_may_stand_beside_any(name: str) -> None:
+    tokens = make(**{name: "a", "mks_provider": "b"})
+    assert tokens.provider_names() == ["a", "b"]
+    await tokens.aclose()
+
+
+@pytest.mark.parametrize(
+    ("names", "path"),
+    [
+        (("vnc_provider", "serial_provider"), "serial_provider"),
+        (("vnc_provider", "spice_provider"), "spice_provider"),
+        (("spice_provider", "serial_provider", "mks_provider"), "serial_provider"),
+    ],
+)
+def test_types_that_nova_does_not_tell_apart_exclude_each_other(names: tuple[str, ...], path: str) -> None:
+    with pytest.raises(ConfigError, match="run one proxy for each") as caught:
+        make(**dict.fromkeys(names, "a"))
+    assert [problem.path for problem in caught.value.problems] == [path]
+
+
 async def test_a_password_file_is_read_and_a_missing_one_told(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("p\n")
