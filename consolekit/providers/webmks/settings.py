@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from consolekit.core.errors import ConfigError
 from consolekit.providers.vsphere import (
     HOST_PROPERTIES,
     VSPHERE_SCHEMA,
+    HostRules,
+    canonical_host,
     host_rules_from_config,
+    name_problems,
 )
 from consolekit.providers.webmks.classic import HTTP_PORT, HTTPS_PORT
 from consolekit.providers.webmks.ticket import TicketRules
@@ -48,6 +52,13 @@ CONFIG_SCHEMA: Mapping[str, Any] = {
             "description": "PEM file of the CAs of the hosts' certificates, for tickets that pin none. "
             "Default: the system's.",
         },
+        "host_pins": {
+            "type": "object",
+            "maxProperties": 4096,
+            "additionalProperties": {"type": "string", "pattern": "^([0-9A-Fa-f]{2}:?){31}[0-9A-Fa-f]{2}$"},
+            "description": "SHA-256 of a host's certificate in hex, by the host's name in tickets: trust "
+            "this one alone for that host, whatever the ticket says and whoever signed it.",
+        },
         **HOST_PROPERTIES,
         "adopt": {
             "type": "boolean",
@@ -75,10 +86,19 @@ def rules_from_config(config: Mapping[str, Any]) -> TicketRules:
     Raises:
         ConfigError: every host and network that is none.
     """
-    hosts = host_rules_from_config(config)
+    pins: Mapping[str, str] = config.get("host_pins", {})
+    problems = list(name_problems("host_pins", pins))
+    hosts = HostRules()
+    try:
+        hosts = host_rules_from_config(config)
+    except ConfigError as exc:
+        problems += exc.problems
+    if problems:
+        raise ConfigError(problems)
     return TicketRules(
         allow_sha1=config.get("allow_sha1", False),
         ca_file=Path(config["ca_file"]) if "ca_file" in config else None,
+        host_pins={canonical_host(name): pin.replace(":", "").lower() for name, pin in pins.items()},
         host_map=hosts.host_map,
         allowed_networks=hosts.allowed_networks,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,7 +18,7 @@ from cryptography.x509 import load_pem_x509_certificates
 
 from consolekit.core.errors import HypervisorProtocol
 from consolekit.core.types import Endpoint, Secret, TlsPolicy, Transport
-from consolekit.providers.vsphere import HostRules, Ticket
+from consolekit.providers.vsphere import HostRules, Ticket, canonical_host
 from consolekit.providers.webmks.authd import check_word
 
 WEBMKS_PORT = 443
@@ -39,12 +40,15 @@ class TicketRules(HostRules):
     Attributes:
         allow_sha1: Whether a certificate may be known by its SHA-1 alone, where a host tells nothing better.
         ca_file: PEM file of the CAs that sign the hosts' certificates, for hosts that tell no digest.
+        host_pins: SHA-256 of hosts' certificates, by the name in the ticket, as ``canonical_host`` writes it;
+            for such a host nothing else counts.
         host_map: As for every host that vSphere names.
         allowed_networks: Likewise.
     """
 
     allow_sha1: bool = False
     ca_file: Path | None = None
+    host_pins: Mapping[str, str] = attrs.field(factory=dict, hash=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -161,8 +165,12 @@ def _port(port: int) -> int:
 
 
 def _policy(ticket: Ticket, rules: TicketRules, host: str) -> TlsPolicy:
-    """The strongest that the ticket allows: SHA-256, the certificate itself, SHA-1 by leave, else a CA."""
-    pin = _told_sha256(ticket) or _sha256_of(ticket.certificate_pem)
+    """The operator's own pin; else the strongest that the ticket allows.
+
+    That is SHA-256, the certificate itself, SHA-1 by leave, else a CA.
+    """
+    own = rules.host_pins.get(canonical_host(host))
+    pin = own or _told_sha256(ticket) or _sha256_of(ticket.certificate_pem)
     if pin is not None:
         return TlsPolicy(pin_sha256=pin)
     if rules.allow_sha1 and ticket.ssl_thumbprint:

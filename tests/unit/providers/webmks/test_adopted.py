@@ -7,8 +7,9 @@ import json
 import pytest
 
 from consolekit.core.errors import ConsoleNotImplemented, HypervisorProtocol
+from consolekit.core.schema import problems_of, validator_of
 from consolekit.core.shared import Shared
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Secret, Target, Transport
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Secret, Target, TlsPolicy, Transport
 from consolekit.providers.webmks.adopted import NoMachines, ticket_of
 from consolekit.providers.webmks.provider import WebMksProvider
 
@@ -36,6 +37,15 @@ async def test_a_webmks_ticket_there_and_back() -> None:
     assert (endpoint.transport, endpoint.path) == (Transport.WSS, "/ticket/{secret}")
     assert endpoint.tls.server_name == "esx-1"
     assert provider.named(endpoint) == target("/ticket/52-ab", 443)
+
+
+async def test_an_adopted_ticket_is_judged_by_the_pin_of_its_host() -> None:
+    config = {"adopt": True, "host_pins": {"ESX-1": "AB" * 32}}
+    assert not problems_of(validator_of(WebMksProvider.config_schema), config)
+    provider = WebMksProvider.from_config(config, shared=Shared())
+    for access in ("/ticket/52-ab", json.dumps(MKS)):
+        endpoint = await provider.adopt(REQUEST, target(access))
+        assert endpoint.tls == TlsPolicy(pin_sha256="ab" * 32)
 
 
 async def test_without_the_setting_nothing_is_adopted() -> None:

@@ -240,6 +240,25 @@ class TestCertificate:
         assert webmks_endpoint(nothing, rules).tls == policy
         assert authd_endpoint(nothing, rules).tls == policy
 
+    @pytest.mark.parametrize("told", ["nothing", "SHA-256", "certificate's digest in SHA-1"])
+    def test_the_operator_s_pin_alone(self, told: str) -> None:
+        """Whatever the ticket says: who can change the ticket cannot change the pin."""
+        says = {
+            "nothing": {"cert_thumbprints": ()},
+            "SHA-256": {"cert_thumbprints": (("SHA-256", "ef" * 32),)},
+            "certificate's digest in SHA-1": {"cert_thumbprints": (), "ssl_thumbprint": SHA1},
+        }[told]
+        rules = TicketRules(
+            host_pins={"esx1.lab": SHA256}, allow_sha1=True, host_map={"esx1.lab": "10.0.0.5"}
+        )
+        for endpoint in (
+            webmks_endpoint(ticket(host="ESX1.lab", **says), rules),
+            authd_endpoint(ticket(host="ESX1.lab", **says), rules),
+        ):
+            assert (endpoint.tls, endpoint.host) == (PINNED, "10.0.0.5")
+        another = webmks_endpoint(ticket(host="esx2.lab", cert_thumbprints=()), rules)
+        assert another.tls == TlsPolicy(server_name="esx2.lab")
+
     @pytest.mark.parametrize(
         "changes",
         [
