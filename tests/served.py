@@ -43,7 +43,7 @@ class Served:
     Attributes:
         process: The process.
         log: File of everything that it logs.
-        urls: ``proxy``, ``admin`` and ``api``.
+        urls: ``proxy``, ``admin`` and, where there is one, ``api``.
     """
 
     process: subprocess.Popen[bytes]
@@ -76,15 +76,17 @@ def call(method: str, url: str, body: object = None) -> tuple[int, dict[str, obj
 
 
 @contextlib.contextmanager
-def serving(directory: Path, providers: str, *, settings: str = SETTINGS) -> Iterator[Served]:
-    """Run ``consolekit serve`` with this ``[providers]`` part until the block ends; then it must end well."""
+def serving(
+    directory: Path, providers: str, *, settings: str = SETTINGS, role: str = "serve"
+) -> Iterator[Served]:
+    """Run ``consolekit serve``, or ``proxy``, with this ``[providers]`` part; at the end it must end well."""
     config, log = directory / "consolekit.toml", directory / "consolekit.log"
     config.write_text(settings + providers)
     with log.open("wb") as out:
-        command = [*COMMAND, "serve", "--config", str(config)]
+        command = [*COMMAND, role, "--config", str(config)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
-            yield Served(process, log, _listening(process, log))
+            yield Served(process, log, _listening(process, log, role))
         finally:
             process.terminate()
             try:
@@ -96,14 +98,16 @@ def serving(directory: Path, providers: str, *, settings: str = SETTINGS) -> Ite
     assert code == 0, log.read_text()
 
 
-def _listening(process: subprocess.Popen[bytes], log: Path) -> dict[str, str]:
+def _listening(process: subprocess.Popen[bytes], log: Path, role: str) -> dict[str, str]:
     """Follow the log until it has said where everything is."""
     urls: dict[str, str] = {}
+    last = "API" if role == "serve" else "metrics and probes"
     with log.open(encoding="utf-8") as lines:
-        while not {"proxy", "API"} <= urls.keys():
+        while not {"proxy", last} <= urls.keys():
             line = lines.readline()
             if match := re.search(r"(proxy|API|metrics and probes) on (http\S+?)[\"\s]", line):
                 urls[match[1]] = match[2]
             elif not line and process.poll() is not None:
-                raise AssertionError(f"consolekit serve ended: {log.read_text()}")
-    return {"proxy": urls["proxy"], "api": urls["API"], "admin": urls["metrics and probes"]}
+                raise AssertionError(f"consolekit {role} ended: {log.read_text()}")
+    names = {"proxy": "proxy", "API": "api", "metrics and probes": "admin"}
+    return {names[name]: url for name, url in urls.items()}
