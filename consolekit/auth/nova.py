@@ -13,13 +13,10 @@ Nova's own proxies does.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
 import re
-import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +24,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from consolekit.auth.base import AccessContext, TokenValidator
+from consolekit.auth.base import AccessContext
+from consolekit.auth.lasting import LastingTokens
 from consolekit.auth.life import GrantLife
 from consolekit.auth.novaschema import ANSWER, CONFIG_SCHEMA
 from consolekit.core.errors import ConfigError, Problem, StoreUnavailable, TokenRefused
@@ -44,7 +42,6 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MICROVERSIONS = ("2.99", "2.31")
 _WORKERS = 8
 _LONGEST_ANSWER = 64 * 1024
-_LAST_ENDS = 1024
 
 
 class _Masked(logging.Filter):
@@ -77,7 +74,7 @@ class _Asked:
     failures: int
 
 
-class NovaTokens(TokenValidator):
+class NovaTokens(LastingTokens):
     """Redeems Nova's console tokens.
 
     Args:
@@ -99,6 +96,7 @@ class NovaTokens(TokenValidator):
             ``vnc_provider``, ``spice_provider`` and ``serial_provider`` is given.
     """
 
+    kind: ClassVar[str] = "nova"
     config_schema: ClassVar[Mapping[str, Any]] = CONFIG_SCHEMA
 
     def __init__(
@@ -116,6 +114,7 @@ class NovaTokens(TokenValidator):
         seconds: float = 5.0,
         session_seconds: float = 12 * 3600.0,
     ) -> None:
+        super().__init__()
         self._plain = _only({_VNC: vnc_provider, _SPICE: spice_provider, _SERIAL: serial_provider})
         self._providers = {**self._plain, _MKS: mks_provider}
         self._clock, self.seconds, self._session_seconds = clock, seconds, session_seconds
@@ -126,7 +125,6 @@ class NovaTokens(TokenValidator):
         self._renewal = threading.Lock()
         self._renewals = self._failures = 0
         self._microversion = _MICROVERSIONS[0]
-        self._ends: OrderedDict[str, str] = OrderedDict()
         logging.getLogger("urllib3.connectionpool").addFilter(_MASKED)
 
     def recognises(self, token: Secret) -> bool:
@@ -140,34 +138,7 @@ class NovaTokens(TokenValidator):
             TokenRefused: it has not the form of Nova's tokens, or Nova does not know it (any more).
             StoreUnavailable: Nova or Keystone did not answer properly in time.
         """
-        return GrantLife(grant=self._grant(await self._ask(token), _grant_id(token, context)))
-
-    async def validate(self, token: Secret, context: AccessContext) -> Grant:
-        """Look the token up.
-
-        Raises:
-            TokenRefused: it has not the form of Nova's tokens, or Nova does not know it (any more).
-            StoreUnavailable: Nova or Keystone did not answer properly in time.
-        """
-        return (await self.inspect(token, context)).grant
-
-    async def released(self, grant: Grant, outcome: str, *, resumable: bool) -> None:
-        """Remember for a while why it ended, for the browser that will ask."""
-        self._ends[grant.id] = outcome
-        self._ends.move_to_end(grant.id)
-        while len(self._ends) > _LAST_ENDS:
-            self._ends.popitem(last=False)
-
-    async def outcome(self, token: Secret, context: AccessContext) -> str | None:
-        """Why the last attempt of this same browser ended, where this process has seen it end.
-
-        Raises:
-            TokenRefused: Nova does not know the token (any more).
-            StoreUnavailable: Nova or Keystone did not answer properly in time.
-        """
-        if (end := self._ends.get(_grant_id(token, context))) is None:
-            await self._ask(token)
-        return end
+        return GrantLife(grant=self._grant(await self._ask(token), self.name_of(token, context)))
 
     def provider_names(self) -> Sequence[str]:
         """The configured providers that its grants name."""
@@ -303,19 +274,11 @@ def _only(providers: Mapping[ConsoleKey, str]) -> Mapping[ConsoleKey, str]:
     if len(given) > 1:
         settings = [f"{key.protocol}_provider" for key in given]
         message = (
-            f"stands beside {' and '.join(settings[:-1])}; Nova's answer does not tell these types apart, and a "
-            "console would be shown by the wrong viewer: run one proxy for each, as Nova does"
+            f"stands beside {' and '.join(settings[:-1])}; Nova's answer does not tell these types apart, "
+            "and a console would be shown by the wrong viewer: run one proxy for each, as Nova does"
         )
         raise ConfigError([Problem(settings[-1], message)])
     return given
-
-
-def _grant_id(token: Secret, context: AccessContext) -> str:
-    """One for a browser that comes back, so that its older, half-dead session ends; another for each else."""
-    if not context.resume_hash:
-        return f"nova-{secrets.token_hex(8)}"
-    text = f"{token.reveal()} {context.resume_hash}"
-    return f"nova-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _read(response: Any) -> Any:
