@@ -20,7 +20,8 @@ import wire
 from consolekit.net.channels import Channel, SocketChannel, receive, send_all, start_tls
 from consolekit.proxy.frames import Decoder
 from consolekit.proxy.pump import Pump
-from consolekit.proxy.relay import Relay, RelayEnd, RelaySettings
+from consolekit.proxy.relay import Relay, RelayEnd, RelaySettings, SiftedRelay
+from consolekit.proxy.sieve import Sift
 from consolekit.proxy.tunnel import Tunnel
 from consolekit.proxy.wheel import TimerWheel
 from consolekit.testing.clock import ManualClock
@@ -223,6 +224,7 @@ async def running(
     buffer: int = 0,
     pair: Any = tcp_pair,
     tunnel: bool = False,
+    sift: Sift | None = None,
     decoder: Decoder | None = None,
     client_payload: bytes = b"",
     server_bytes: bytes = b"",
@@ -251,16 +253,11 @@ async def running(
     shared: dict[str, Any] = {"wheel": wheel, "settings": RelaySettings(**settings), "on_end": on_end}
     relay: Pump
     if tunnel:
-        relay = Tunnel(client, near, unread=(client_payload, server_bytes), **shared)
+        relay = Tunnel(client, near, unread=(client_payload, server_bytes), sift=sift, **shared)
     else:
-        relay = Relay(
-            client,
-            near,
-            decoder=decoder or Decoder(),
-            client_payload=client_payload,
-            server_bytes=server_bytes,
-            **shared,
-        )
+        shared["decoder"] = decoder or Decoder()
+        shared |= {"client_payload": client_payload, "server_bytes": server_bytes}
+        relay = SiftedRelay(client, near, sift=sift, **shared) if sift else Relay(client, near, **shared)
     if start:
         relay.start()
     try:

@@ -43,6 +43,7 @@ ENDS: dict[str, End] = {
     "server_reset": End(4004, "The connection to the console's server was lost."),
     "replaced": End(4005, "This console was opened again in the same browser.", resumable=False),
     "server_protocol_error": End(4007, "The console's server broke the websocket protocol."),
+    "viewer_refused": End(4009, "The viewer sent what this console does not let through.", resumable=False),
     "handshake_failed": End(4006, "The viewer and the console could not agree."),
 }
 

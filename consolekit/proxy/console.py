@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from consolekit.core.errors import (
     ConsoleKitError,
+    ConsoleNotImplemented,
     ProviderError,
     TicketRefused,
     UnknownServer,
 )
 from consolekit.core.handshake import Script
-from consolekit.core.provider import ConsoleProvider
-from consolekit.core.types import Endpoint, Grant
+from consolekit.core.provider import ConsoleProvider, ViewerFilter
+from consolekit.core.types import Endpoint, Grant, Mode
 from consolekit.kit import ConsoleKit
 from consolekit.proxy.shake import Shake, reach
 
 _log = logging.getLogger(__name__)
 _CLOSE_SECONDS = 5.0  # for a provider's close
+T = TypeVar("T")
 
 
 class Console:
@@ -31,12 +34,27 @@ class Console:
         kit: Has the providers.
         grant: What for.
         labels: Who and what, for the log.
+        counts_input: Whether the viewer's input is to be told from the rest, even if all of it may pass.
+
+    Attributes:
+        viewer_filter: What the viewer's bytes go through; None: they pass as they are.
     """
 
-    __slots__ = ("_endpoint", "_grant", "_kit", "_labels", "_provider")
+    __slots__ = (
+        "_counts_input", "_endpoint", "_grant", "_kit", "_labels", "_provider", "viewer_filter",
+    )  # fmt: skip
 
-    def __init__(self, kit: ConsoleKit, grant: Grant, labels: Callable[[], Mapping[str, object]]) -> None:
+    def __init__(
+        self,
+        kit: ConsoleKit,
+        grant: Grant,
+        labels: Callable[[], Mapping[str, object]],
+        *,
+        counts_input: bool = False,
+    ) -> None:
         self._kit, self._grant, self._labels = kit, grant, labels
+        self._counts_input = counts_input
+        self.viewer_filter: ViewerFilter | None = None
         self._provider: ConsoleProvider | None = None
         self._endpoint: Endpoint | None = None
 
@@ -77,6 +95,7 @@ class Console:
 
     async def _reach_once(self, connect_seconds: float, handshake_seconds: float) -> Shake:
         self._endpoint = await self._ask_provider()
+        self.viewer_filter = self._ask_filter(self._endpoint)
         return await reach(
             self._endpoint,
             self._ask_script,
@@ -90,10 +109,23 @@ class Console:
             return await self._kit.ask(self._grant.provider, lambda it: it.adopt(request, target))
         return await self._kit.ask(self._grant.provider, lambda it: it.open(request))
 
+    def _ask_filter(self, endpoint: Endpoint) -> ViewerFilter | None:
+        """The filter, where there must or may be one; who may only look gets nothing without."""
+        mode, found = self._grant.request.mode, None
+        if mode is not Mode.INTERACT or self._counts_input:
+            found = self._ask(lambda provider: provider.viewer_filter(endpoint, mode))
+        if found is None and mode is not Mode.INTERACT:
+            name = self._grant.provider
+            raise ConsoleNotImplemented(f"provider {name} gave no filter for mode {mode.value}")
+        return found
+
     def _ask_script(self, endpoint: Endpoint) -> Script | None:
+        return self._ask(lambda provider: provider.handshake(endpoint))
+
+    def _ask(self, question: Callable[[ConsoleProvider], T]) -> T:
         assert self._provider is not None  # noqa: S101 - it has given the endpoint
         try:
-            return self._provider.handshake(endpoint)
+            return question(self._provider)
         except ConsoleKitError:
             raise
         except Exception as exc:

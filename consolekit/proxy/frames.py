@@ -30,6 +30,8 @@ PROTOCOL_ERROR: Final = 1002
 UNSUPPORTED_DATA: Final = 1003
 NO_STATUS: Final = 1005
 TOO_BIG: Final = 1009
+INTERNAL: Final = 1011
+VIEWER_REFUSED: Final = 4009
 
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _FIN, _RSV, _MASKED, _CONTROL = 0x80, 0x70, 0x80, 0x08
@@ -39,10 +41,10 @@ _AT_ONCE = 64 * 1024  # unmasked in pieces that stay in the processor's cache
 
 
 class FrameError(PeerError):
-    """The viewer's bytes are not what RFC 6455 and the agreed subprotocol allow.
+    """The viewer's bytes are not what RFC 6455, the agreed subprotocol and the viewer's mode allow.
 
     Attributes:
-        close_code: The code to close with: 1002, 1003 or 1009.
+        close_code: The code to close with: 1002, 1003 or 1009; of a filter: 1011 or 4009.
     """
 
     code = "frame_error"
@@ -313,6 +315,12 @@ def masked(frame: bytes, key: bytes) -> bytes:
         key: Four bytes that nobody can foresee.
     """
     return bytes((frame[0], frame[1] | _MASKED)) + key + unmask(key, frame[2:])
+
+
+def masked_binary(payload: bytes, key: bytes) -> bytes:
+    """A whole binary message in a client's form; the key as for ``masked``."""
+    header = binary_header(len(payload))
+    return bytes((header[0], header[1] | _MASKED)) + header[2:] + key + unmask(key, payload)
 
 
 def unmask(key: bytes, data: bytes) -> bytes:

@@ -32,7 +32,7 @@ class Deadlines(Protocol):
 
     @property
     def idle_seconds(self) -> float:
-        """How long the viewer may do nothing; 0 is for ever."""
+        """How long the viewer may put nothing in; 0 is for ever."""
 
 
 class Liveness:
@@ -46,7 +46,7 @@ class Liveness:
 
     Attributes:
         heard: Set by the relay whenever anything at all came from the viewer.
-        last_input: When the viewer last sent something of its own, to a tick.
+        last_input: When the viewer last put something in, to a tick.
     """
 
     __slots__ = (
@@ -69,20 +69,20 @@ class Liveness:
         self._seen = 0
         self.heard = False
 
-    def tick(self, now: float, bytes_in: int, bytes_out: int) -> str:
+    def tick(self, now: float, inputs: int, bytes_out: int) -> str:
         """Judge.
 
         Args:
             now: Monotonic time.
-            bytes_in: Payload bytes of the viewer so far.
+            inputs: How much the viewer has put in so far, in any measure that grows with it.
             bytes_out: Bytes sent to the viewer so far.
 
         Returns:
             ``""`` when all is well, ``PING`` when the viewer is to be asked, else the slug of an end.
         """
         limits = self._deadlines
-        if bytes_in != self._seen:
-            self._seen, self.last_input = bytes_in, now
+        if inputs != self._seen:
+            self._seen, self.last_input = inputs, now
         elif limits.idle_seconds and now - self.last_input >= limits.idle_seconds:
             return "idle"
         client_stuck = _stuck_for(self._client, now)

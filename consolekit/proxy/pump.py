@@ -52,7 +52,7 @@ class RelaySettings:
         ping_seconds: Silence of the viewer after which it is asked whether it is there.
         pong_seconds: How long it may take to answer.
         stall_seconds: How long a side may take none of the bytes that wait for it.
-        idle_seconds: How long the viewer may send nothing of its own; pings do not count. 0 is for ever.
+        idle_seconds: How long the viewer may put nothing in; pings and pictures do not count. 0 is for ever.
         max_message: The most bytes of one websocket message of the viewer.
     """
 
@@ -157,8 +157,13 @@ class Pump(ABC):
 
     @property
     def last_input(self) -> float:
-        """When the viewer last sent something of its own: monotonic, to a tick."""
+        """When the viewer last put something in: monotonic, to a tick."""
         return self._life.last_input
+
+    @property
+    def inputs(self) -> int:
+        """How much the viewer has put in. Default: every byte of it, for want of better knowledge."""
+        return self.bytes_in
 
     def start(self) -> None:
         """Deliver what was read before, then carry on."""
@@ -181,7 +186,7 @@ class Pump(ABC):
 
     def on_tick(self, now: float) -> None:
         """Called by the wheel."""
-        verdict = self._life.tick(now, self.bytes_in, self.bytes_out)
+        verdict = self._life.tick(now, self.inputs, self.bytes_out)
         if verdict == PING:
             self._ask_viewer()
         elif verdict:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import logging
 import secrets
 
@@ -27,9 +28,10 @@ from consolekit.proxy.closecodes import close_code, describe
 from consolekit.proxy.console import Console
 from consolekit.proxy.metrics import Metrics
 from consolekit.proxy.pump import Pump
-from consolekit.proxy.relay import Relay, RelayEnd, RelaySettings
+from consolekit.proxy.relay import Relay, RelayEnd, RelaySettings, SiftedRelay
 from consolekit.proxy.sessions import Sessions
 from consolekit.proxy.shake import Shake
+from consolekit.proxy.sieve import Sift
 from consolekit.proxy.tunnel import Tunnel
 from consolekit.proxy.viewer import ViewerClosed, ViewerStream
 from consolekit.proxy.wheel import TimerWheel
@@ -107,10 +109,11 @@ class Session:
             address=address,
             started_at=around.kit.clock.now(),
             issued_at=grant.issued_at,
+            mode=request.mode,
         )
         self._state = _State.OPENING
         self._end_reason = ""
-        self._console = Console(around.kit, grant, self._labels)
+        self._console = Console(around.kit, grant, self._labels, counts_input=around.relay.idle_seconds > 0)
         self._shake: Shake | None = None
         self._relay: Pump | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -248,13 +251,22 @@ class Session:
     def _make_relay(self, viewer: ViewerStream, shake: Shake, server_bytes: bytes) -> Pump:
         around = self._around
         wheel, settings, on_end = around.wheel, around.relay, self._relay_ended
+        found = self._console.viewer_filter
+        sift = None if found is None else Sift(found)
         if shake.framed:
             unread = (viewer.take_raw(), server_bytes)
             return Tunnel(
-                viewer.channel, shake.channel, unread=unread, wheel=wheel, settings=settings, on_end=on_end
+                viewer.channel,
+                shake.channel,
+                unread=unread,
+                wheel=wheel,
+                settings=settings,
+                on_end=on_end,
+                sift=sift,
             )
         decoder, payload = viewer.hand_over()
-        return Relay(
+        make = Relay if sift is None else functools.partial(SiftedRelay, sift=sift)
+        return make(
             viewer.channel,
             shake.channel,
             decoder=decoder,

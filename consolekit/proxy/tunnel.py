@@ -3,7 +3,8 @@
 Masks, fragments and the bounds of messages are the peers' own, and so are pings: each peer's reach the
 other and are answered there. A ping of ours is answered by a viewer too, and its pong reaches the server,
 which did not ask: RFC 6455, 5.5.3 lets it. Close frames alone do not pass: each side gets one of ours,
-because our close codes are not a server's business, nor its codes the viewer's.
+because our close codes are not a server's business, nor its codes the viewer's. Where a provider's filter is
+to look at what the viewer sends, a ``Sieve`` makes the frames for the server anew.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from consolekit.net.channels import Channel
 from consolekit.proxy import frames
 from consolekit.proxy.frames import Close, FrameError
 from consolekit.proxy.pump import FROM_CLIENT, FROM_SERVER, ROOM, SMALL, Pump, RelayEnd, RelaySettings
+from consolekit.proxy.sieve import Sieve, Sift
 from consolekit.proxy.tracker import Tracker
 from consolekit.proxy.wheel import TimerWheel
 
@@ -33,9 +35,10 @@ class Tunnel(Pump):
         wheel: Ticks this tunnel once a second.
         settings: Deadlines and limits.
         on_end: Gets the end.
+        sift: What the viewer's payload goes through; None: its frames pass as they are.
     """
 
-    __slots__ = ("_down", "_told_server", "_up")
+    __slots__ = ("_down", "_sift", "_told_server", "_up")
 
     FIN_MEANS: ClassVar[str] = "server_reset"  # a websocket that is closed in order says so (RFC 6455, 7.1.4)
 
@@ -48,11 +51,22 @@ class Tunnel(Pump):
         wheel: TimerWheel,
         settings: RelaySettings,
         on_end: Callable[[RelayEnd], None],
+        sift: Sift | None = None,
     ) -> None:
         super().__init__(client, server, unread=unread, wheel=wheel, settings=settings, on_end=on_end)
-        self._up = Tracker(settings.max_message, masked=True)
+        self._sift = sift
+        self._up: Tracker | Sieve
+        if sift is None:
+            self._up = Tracker(settings.max_message, masked=True)
+        else:
+            self._up = Sieve(sift, settings.max_message)
         self._down = Tracker(masked=False)
         self._told_server = False
+
+    @property
+    def inputs(self) -> int:
+        """What the filter counts, where there is one."""
+        return self.bytes_in if self._sift is None else self._sift.inputs
 
     # ---- bytes
 

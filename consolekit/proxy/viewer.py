@@ -19,6 +19,8 @@ _SLUGS = {
     frames.UNSUPPORTED_DATA: "unsupported_data",
     frames.TOO_BIG: "message_too_big",
     frames.PROTOCOL_ERROR: "protocol_error",
+    frames.INTERNAL: "internal",
+    frames.VIEWER_REFUSED: "viewer_refused",
 }
 
 

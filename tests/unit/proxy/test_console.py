@@ -12,12 +12,13 @@ from consolesite import VNC, Rack, make_site
 
 from consolekit.core.errors import (
     ConsoleConflict,
+    ConsoleNotImplemented,
     ConsoleUnavailable,
     ProviderError,
     TicketRefused,
     UnknownServer,
 )
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Grant, Target
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Grant, Mode, Target
 from consolekit.proxy import console as module
 from consolekit.proxy.console import Console
 
@@ -43,6 +44,8 @@ class Shelf(Rack):
         self.close_fault: Exception | None = None
         self.script_fault: Exception | None = None
         self.hangs = False
+        self.filter: Any = None
+        self.asked_filters: list[tuple[Endpoint, Mode]] = []
 
     async def open(self, request: ConsoleRequest) -> Endpoint:
         if self.hangs:
@@ -51,6 +54,12 @@ class Shelf(Rack):
             raise self.open_fault
         self.given.append(Endpoint(host="192.0.2.1", port=5900 + len(self.given)))
         return self.given[-1]
+
+    def viewer_filter(self, endpoint: Endpoint, mode: Mode) -> Any:
+        self.asked_filters.append((endpoint, mode))
+        if isinstance(self.filter, Exception):
+            raise self.filter
+        return self.filter
 
     async def adopt(self, request: ConsoleRequest, target: Any) -> Endpoint:
         return await self.open(request)
@@ -79,7 +88,7 @@ class Bench:
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def make(*outcomes: Any, **grant: Any) -> Bench:
+    def make(*outcomes: Any, counts_input: bool = False, **grant: Any) -> Bench:
         shelf, left = Shelf(), list(outcomes)
 
         async def reach(endpoint, make_script, *, connect_seconds, handshake_seconds):
@@ -92,7 +101,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         monkeypatch.setattr(module, "reach", reach)
         site = make_site(shelf, check_seconds=0.01)
-        console = Console(site.kit, attrs.evolve(GRANT, provider="more0", **grant), dict)
+        granted = attrs.evolve(GRANT, provider="more0", **grant)
+        console = Console(site.kit, granted, dict, counts_input=counts_input)
         return Bench(console, shelf, left)
 
     return make
@@ -183,3 +193,47 @@ async def test_a_close_that_fails_is_the_providers_own_affair(bench, caplog):
     await one.reach()
     await one.console.close()
     assert "close failed" in caplog.text
+
+
+WATCHING = attrs.evolve(GRANT.request, mode=Mode.VIEW)
+
+
+async def test_no_filter_is_asked_for_where_nothing_is_to_be_filtered_or_counted(bench):
+    one = bench(SHAKE)
+    one.shelf.filter = object()
+    await one.reach()
+    assert one.console.viewer_filter is None
+    assert one.shelf.asked_filters == []
+
+
+@pytest.mark.parametrize(
+    ("options", "mode"), [({"counts_input": True}, Mode.INTERACT), ({"request": WATCHING}, Mode.VIEW)]
+)
+async def test_a_filter_for_the_viewers_mode(bench, options, mode):
+    one = bench(SHAKE, **options)
+    one.shelf.filter = object()
+    await one.reach()
+    assert one.console.viewer_filter is one.shelf.filter
+    assert one.shelf.asked_filters == [(one.shelf.given[0], mode)]
+
+
+async def test_without_a_filter_all_is_input_and_nobody_merely_looks(bench):
+    one = bench(SHAKE, counts_input=True)
+    assert await one.reach() is SHAKE
+    assert one.console.viewer_filter is None
+    watching = bench(SHAKE, request=WATCHING)
+    with pytest.raises(ConsoleNotImplemented, match="gave no filter for mode view"):
+        await watching.reach()
+    assert watching.outcomes == [SHAKE], "the server was reached for who must not"
+    await watching.console.close()
+    assert watching.shelf.returned == watching.shelf.given
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("canary"), ConsoleUnavailable("not now")], ids=["bug", "own"])
+async def test_a_provider_that_fails_to_make_its_filter(bench, fault):
+    one = bench(SHAKE, request=WATCHING)
+    one.shelf.filter = fault
+    with pytest.raises(ProviderError) as caught:
+        await one.reach()
+    assert "canary" not in str(caught.value)
+    assert one.outcomes == [SHAKE]
