@@ -27,7 +27,7 @@ export function plain(text, limit = 80) {
 /**
  * Take the link out of the address bar, or find the one this history entry had.
  *
- * @returns {{token: string, resumeKey: string, server: string, pair: string}|null}
+ * @returns {{token: string, resumeKey: string, server: string, pair: string, viewOnly: boolean}|null}
  */
 export function takeLink() {
   const fresh = readFragment(location.hash);
@@ -41,7 +41,8 @@ function readFragment(hash) {
   const token = fields.get('token');
   if (!token || !SENDABLE.test(token)) return null;
   const pair = ['protocol', 'type'].map((name) => plain(fields.get(name), 40)).filter(Boolean);
-  return {token, server: plain(fields.get('server')), pair: pair.join('/')};
+  return {token, server: plain(fields.get('server')), pair: pair.join('/'),
+          viewOnly: fields.get('mode') === 'view'};
 }
 
 function remember(link) {

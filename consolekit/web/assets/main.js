@@ -70,6 +70,7 @@ function show(state, code = '', ending = {}) {
 
 function setUp(fresh) {
   picture.dress(fresh);
+  fresh.viewOnly = link.viewOnly;   // the gateway drops input anyway; this spares sending it
   fresh.addEventListener('desktopname', (event) => {
     const name = plain(event.detail.name);
     element('desktop').textContent = link.server === name ? '' : name;
@@ -92,6 +93,7 @@ async function load() {
     return;
   }
   nameIt(link.server);
+  document.body.dataset.mode = link.viewOnly ? 'view' : 'interact';
   let RFB;
   try {
     ({default: RFB} = await import('../novnc/core/rfb.js'));
@@ -131,7 +133,7 @@ addEventListener('keydown', (event) => {
     event.preventDefault();
     event.stopImmediatePropagation();
     picture.showBar();
-    element('send-cad').offsetParent ? element('send-cad').focus() : element('open-keys').focus();
+    [...document.querySelectorAll('.tool')].find((tool) => tool.offsetParent)?.focus();
   } else if (event.key === 'Escape' && element('tools').contains(event.target)) {
     panels.close();
     backToScreen();
