@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import attrs
 
-from consolekit.auth.base import TokenStore, TokenValidator
-from consolekit.auth.stored import StoredTokens
+from consolekit.auth.base import TokenIssuer, TokenStore, TokenValidator
+from consolekit.auth.stored import SingleUse, StoredTokens
 from consolekit.config.annotations import with_paths
 from consolekit.config.layers import PathKey
 from consolekit.config.load import Loaded, name_origins
@@ -63,11 +63,12 @@ def build_kit(
         StoreUnavailable: the store is locked or away just now.
     """
     config, clock = loaded.config, clock or SystemClock()
-    hooks, problems, more = Hooks(), [], list[TokenValidator]()
+    hooks, problems, more = Hooks(), [], dict[str, TokenValidator]()
     if registry is None:
         registry = ProviderRegistry()
         problems = _fill(registry, loaded)
         problems += _add_validators(more, loaded, clock)
+        problems += _issuer_problems(more, loaded)
     problems += _register(hooks, config)
     store_class, options, store_problems = _store_class(loaded)
     problems += store_problems
@@ -75,11 +76,13 @@ def build_kit(
         raise ConfigError(problems)
     store = _open_store(store_class, options, clock)
     tokens = StoredTokens(store, clock=clock, grace_seconds=config.tokens.grace_seconds)
+    issuer = more.get(config.tokens.issuer, tokens)
+    assert isinstance(issuer, TokenIssuer)  # noqa: S101 - _issuer_problems has looked
     return ConsoleKit(
         registry=registry,
         store=store,
-        issuer=tokens,
-        validators=[tokens, *more],
+        issuer=issuer,
+        validators=[tokens, *_spent_in(store, more, config, clock)],
         hooks=hooks,
         clock=clock,
         settings=KitSettings(
@@ -100,7 +103,9 @@ def base_url(config: Config) -> str:
 def plugin_problems(loaded: Loaded) -> list[Problem]:
     """What ``build_kit`` would refuse, found without opening the store."""
     problems = _fill(ProviderRegistry(), loaded) + _register(Hooks(), loaded.config)
-    problems += _add_validators([], loaded, SystemClock())
+    validators: dict[str, TokenValidator] = {}
+    problems += _add_validators(validators, loaded, SystemClock())
+    problems += _issuer_problems(validators, loaded)
     return problems + _store_class(loaded)[2]
 
 
@@ -168,14 +173,36 @@ def _made(make: Callable[[], _Plugin], path: str, kind: str) -> _Plugin:
         raise ConfigError([Problem(path, f"the {kind} cannot be made of it: {type(exc).__name__}")]) from exc
 
 
-def _add_validators(found: list[TokenValidator], loaded: Loaded, clock: Clock) -> list[Problem]:
+def _add_validators(found: dict[str, TokenValidator], loaded: Loaded, clock: Clock) -> list[Problem]:
     problems: list[Problem] = []
     for name in loaded.config.validators:
         try:
-            found.append(_validator(loaded, name, clock))
+            found[name] = _validator(loaded, name, clock)
         except ConfigError as exc:
             problems += exc.problems
     return problems
+
+
+def _issuer_problems(found: Mapping[str, TokenValidator], loaded: Loaded) -> list[Problem]:
+    name = loaded.config.tokens.issuer
+    if name and name not in loaded.config.validators:
+        return [Problem("tokens.issuer", "names none of [validators]")]
+    if name in found and not isinstance(found[name], TokenIssuer):
+        use = loaded.config.validators[name].use
+        return [Problem("tokens.issuer", f"names a validator that makes no tokens: {use} only reads them")]
+    return []
+
+
+def _spent_in(
+    store: TokenStore, found: Mapping[str, TokenValidator], config: Config, clock: Clock
+) -> Iterator[TokenValidator]:
+    """The validators; those whose tokens are good for one session note that in the store."""
+    for name, validator in found.items():
+        told = config.validators[name].single_use
+        if validator.single_use if told is None else told:
+            yield SingleUse(validator, store, clock=clock, grace_seconds=config.tokens.grace_seconds)
+        else:
+            yield validator
 
 
 def _validator(loaded: Loaded, name: str, clock: Clock) -> TokenValidator:

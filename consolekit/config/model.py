@@ -68,7 +68,9 @@ class ProxyConfig:
         "Whether clients that are no browsers (they send no Origin) may open consoles.", True
     )
     web_root: Path | None = option(
-        "Directory of your own noVNC (with `core/rfb.js` in it). Empty: the one that came along.", None
+        "Directory of your own noVNC (with `core/rfb.js` in it), or of another viewer's pages such as "
+        "spice-html5. Empty: the noVNC that came along.",
+        None,
     )
 
 
@@ -135,6 +137,10 @@ class TokensConfig:
     seconds: int = option("How long a link may be opened.", 60, check=between(1, MAX_TTL_SECONDS))
     grace_seconds: float = option(
         "How long after a break the same browser may come back.", 30.0, check=between(0, 3600)
+    )
+    issuer: str = option(
+        "Which of `[validators]` makes the tokens of links (`sealed` can). Empty: the store does.",
+        "",
     )
     options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
@@ -210,7 +216,15 @@ class ProviderConfig:
 class ValidatorConfig:
     """Another issuer whose tokens open consoles here: `[validators.NAME]`. Its own keys stand here too."""
 
-    use: str = option("Which installed validator: `nova`, or one of an installed package.", check=word)
+    use: str = option(
+        "Which installed validator: `sealed`, `file`, `http`, `nova`, or one of an installed package.",
+        check=word,
+    )
+    single_use: bool | None = option(
+        "Whether each of its tokens opens one session only, noted in the token store. Empty: as the kind of "
+        "token demands (`sealed`: yes; the others, whose issuers mean them to be used again: no).",
+        None,
+    )
     options: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
 
 

@@ -113,6 +113,10 @@ def _maybe_address(value: Any, _: Any) -> Address | None:
     return None if value == "" else _address(value, Address)
 
 
+def _maybe_bool(value: Any, _: Any) -> bool | None:
+    return None if value == "" else bool(_strict(bool)(value, bool))
+
+
 def _maybe_path(value: Any, _: Any) -> Path | None:
     text = _strict(str)(value, str)
     if "\0" in text:
@@ -154,6 +158,7 @@ def _table(kind: Any) -> Callable[[Any, Any], Any]:
 
 _HOOKS: dict[Any, Callable[[Any, Any], Any]] = {
     bool: _strict(bool),
+    bool | None: _maybe_bool,
     int: _strict(int),
     float: _number,
     str: _strict(str),

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from consolekit.auth.stored import SingleUse
 from consolekit.config import build
 from consolekit.config.build import base_url, build_kit, build_providers, build_registry, plugin_problems
 from consolekit.config.load import Loaded, load
@@ -100,7 +101,7 @@ async def test_a_whole_kit(tmp_path: Path) -> None:
     assert kit.clock is clock
     assert kit.settings.token_seconds == 90
     assert kit.settings.base_url == "http://127.0.0.1:6080"
-    assert kit.issuer is kit.validators[0]
+    assert [kit.issuer] == list(kit.validators)
     await kit.aclose()
 
 
@@ -253,6 +254,33 @@ class TestValidators:
         names = 'use = "nova"\nvnc_provider = "lab"\nmks_provider = "esx"'
         loaded = configured(tmp_path, NOVA.replace('use = "nova"', names))
         assert problems(loaded) == ["validators.cloud: names providers that are not configured: esx"]
+        with pytest.raises(ConfigError):
+            build_kit(loaded)
+
+    @pytest.mark.parametrize(
+        ("told", "spent"), [("", False), ("single_use = true", True), ("single_use = false", False)]
+    )
+    async def test_tokens_are_spent_in_the_store_where_that_is_told(
+        self, tmp_path: Path, told: str, spent: bool
+    ) -> None:
+        text = NOVA.replace('use = "nova"', f'use = "nova"\nvnc_provider = "lab"\n{told}')
+        kit = build_kit(configured(tmp_path, MEMORY + text))
+        _, cloud = kit.validators
+        assert isinstance(cloud, SingleUse) is spent
+        assert list(cloud.provider_names()) == ["lab"]
+        await kit.aclose()
+
+    @pytest.mark.parametrize(
+        ("name", "problem"),
+        [
+            ("gone", "tokens.issuer: names none of [validators]"),
+            ("cloud", "tokens.issuer: names a validator that makes no tokens: nova only reads them"),
+        ],
+    )
+    def test_an_issuer_is_one_that_makes_tokens(self, tmp_path: Path, name: str, problem: str) -> None:
+        text = MEMORY.replace("[tokens]", f'[tokens]\nissuer = "{name}"') + NOVA
+        loaded = configured(tmp_path, text)
+        assert problem in problems(loaded)
         with pytest.raises(ConfigError):
             build_kit(loaded)
 

@@ -26,6 +26,7 @@ DEFAULTS = {
     "tokens.store": "sqlite",
     "tokens.seconds": 60,
     "tokens.grace_seconds": 30.0,
+    "tokens.issuer": "",
     "limits.sessions": 2000,
     "limits.per_server": 8,
     "limits.per_subject": 32,

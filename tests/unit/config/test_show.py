@@ -99,6 +99,7 @@ client_secret = "s3cret"
     validators = tomllib.loads(text)["validators"]
     assert validators["cloud"] == {
         "use": "nova",
+        "single_use": "",
         "vnc_provider": "lab",
         "auth": {
             "auth_url": "https://***@keystone.example/v3",
@@ -107,5 +108,5 @@ client_secret = "s3cret"
             "application_credential_secret": "***",
         },
     }
-    assert validators["gone"] == {"use": "not installed", "client_secret": "***"}
+    assert validators["gone"] == {"use": "not installed", "single_use": "", "client_secret": "***"}
     assert has_secrets(loaded)
