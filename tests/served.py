@@ -54,10 +54,10 @@ class Served:
         """Call the API; status and answer."""
         return call(method, self.urls["api"] + path, body)
 
-    def link(self, server_id: str, pair: str = "vnc/novnc") -> dict[str, object]:
-        """A link to a server's console, as the API gives it."""
+    def link(self, server_id: str, pair: str = "vnc/novnc", **more: object) -> dict[str, object]:
+        """A link to a server's console, as the API gives it; ``more`` stands in the body too."""
         protocol, _, kind = pair.partition("/")
-        body = {"protocol": protocol, "type": kind}
+        body = {"protocol": protocol, "type": kind, **more}
         status, answer = self.call("POST", f"/servers/{server_id}/console", body)
         assert status == 200, answer
         return answer

@@ -168,7 +168,7 @@ class Session:
     async def _join(self) -> None:
         """Become one of the live sessions, in the place of the same browser's older one.
 
-        That one is half dead, or the browser would not be here.
+        That one is half dead, or the browser would not be here; unless its console has many channels.
         """
         older = self._around.sessions.of_grant(self._grant.id)
         try:
@@ -177,8 +177,9 @@ class Session:
             self._state, self._info = _State.ENDED, attrs.evolve(self._info, reason=exc.code)
             await self._release()
             raise
-        for session in older:
-            session.end("replaced")
+        if not self._around.kit.registry.many_channels(self._grant.provider):
+            for session in older:
+                session.end("replaced")
 
     # ---- the life
 
@@ -346,6 +347,7 @@ class Session:
             "console": str(info.key),
             "server_id": info.server_id,
             "subject": info.subject,
+            "mode": info.mode.value,
             "remote_address": info.address,
         }
         if info.ended_at is not None:
