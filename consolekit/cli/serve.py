@@ -84,7 +84,7 @@ def _run(loaded: Loaded, *, proxy: bool, api: bool) -> int:
         _log.warning("%s", problem)
     viewer = web.status(config.proxy.web_root)
     if proxy and not viewer.present:
-        _log.warning("noVNC is not there, so pages will show no console: %s", viewer.cure)
+        _log.warning("noVNC is not there, so our own page shows no console: %s", viewer.cure)
     from consolekit.cli import server  # tornado comes with it: not for --help, not for a wrong configuration
 
     return server.run(config, kit, proxy=proxy, api=api)

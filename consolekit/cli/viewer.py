@@ -44,7 +44,7 @@ def status(loaded: Loaded, as_json: bool) -> int:
         for path in found.licences:
             say(f"  licence: {_under(path, found.path)}")
     else:
-        fail("noVNC is missing: pages will show no console")
+        fail("noVNC is missing: our own page shows no console")
         note(found.cure)
     return OK if found.present else FAILURE
 

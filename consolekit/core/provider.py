@@ -61,6 +61,8 @@ class ConsoleProvider(ABC):
             to use instead; asking for one is ``ConsoleNotImplemented``, not "unknown".
         modes: What viewers may ask for. With ``Mode.VIEW`` among them ``viewer_filter`` must give a filter
             for it; without, a view-only link is refused when it is to be made.
+        many_channels: Whether a viewer opens several connections on one token, as SPICE does for its
+            channels. Then the same viewer's next does not end its older ones.
         params_schema: JSON Schema (2020-12) of ``ConsoleRequest.params``; default: nothing.
         config_schema: JSON Schema of the operator's ``[providers.NAME]`` table without ``use``.
     """
@@ -69,6 +71,7 @@ class ConsoleProvider(ABC):
     keys: ClassVar[tuple[ConsoleKey, ...]] = ()
     refused_keys: ClassVar[Mapping[ConsoleKey, str]] = {}
     modes: ClassVar[tuple[Mode, ...]] = (Mode.INTERACT,)
+    many_channels: ClassVar[bool] = False
     params_schema: ClassVar[Mapping[str, Any]] = NOTHING
     config_schema: ClassVar[Mapping[str, Any]] = NOTHING
 

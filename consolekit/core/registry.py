@@ -45,6 +45,11 @@ class ProviderRegistry:
         except KeyError:
             raise UnknownServer(f"provider {name!r} is not configured (any more)") from None
 
+    def many_channels(self, name: str) -> bool:
+        """Whether a viewer of this provider opens several connections on one token; False if it is gone."""
+        provider = self._by_name.get(name)
+        return provider is not None and provider.many_channels
+
     def offering(self, key: ConsoleKey) -> tuple[tuple[str, ConsoleProvider], ...]:
         """The providers of a pair, in order.
 

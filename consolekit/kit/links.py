@@ -11,6 +11,8 @@ import attrs
 from consolekit.core.schema import MAX_TTL_SECONDS
 from consolekit.core.types import ConsoleKey, Grant, Mode, Secret
 
+SERIAL, SPICE = ConsoleKey("serial", "serial"), ConsoleKey("spice", "spice-html5")
+
 
 def _without_slash(url: str) -> str:
     return url.rstrip("/")
@@ -56,7 +58,9 @@ class ConsoleLink:
         key: The pair.
         server_id: The server.
         mode: What the viewer may do.
-        url: The page's URL with its token in the fragment; whoever has it opens the console, once.
+        url: The page's URL with its token in the fragment; whoever has it opens the console, once. Of
+            ``serial/serial`` the websocket's, of ``spice/spice-html5`` that of the operator's own page, both
+            with the token in the query.
         token: The token alone, for viewers that are not our page.
         grant_id: Public name of the grant, to revoke it by.
         expires_at: Epoch seconds; the link opens nothing from this instant on.
@@ -89,8 +93,29 @@ class Offer:
 
 
 def make_link(grant: Grant, token: Secret, settings: KitSettings) -> ConsoleLink:
-    """The link to our page: the token is in the fragment, which no server gets to see."""
-    key = grant.request.key
+    """The link of a grant."""
+    return ConsoleLink(
+        key=grant.request.key,
+        server_id=grant.request.server_id,
+        mode=grant.request.mode,
+        url=Secret(_url(grant, token, settings.base_url_of(grant.request.key))),
+        token=token,
+        grant_id=grant.id,
+        expires_at=grant.expires_at,
+    )
+
+
+def _url(grant: Grant, token: Secret, base_url: str) -> str:
+    """Our page with the token in the fragment, which no server gets to see.
+
+    It shows neither serial lines nor SPICE. Their links are as Nova's, for the viewers that know those: the
+    websocket itself, and the page of the operator's spice-html5.
+    """
+    key, query = grant.request.key, urlencode({"token": token.reveal()})
+    if key == SERIAL:
+        return f"ws{base_url.removeprefix('http')}/?{query}"
+    if key == SPICE:
+        return f"{base_url}/spice_auto.html?{query}"
     fields = {
         "token": token.reveal(),
         "server": grant.request.server_id,
@@ -99,13 +124,4 @@ def make_link(grant: Grant, token: Secret, settings: KitSettings) -> ConsoleLink
     }
     if grant.request.mode is not Mode.INTERACT:  # only tells: the gateway goes by the grant
         fields["mode"] = grant.request.mode.value
-    fragment = urlencode(fields)
-    return ConsoleLink(
-        key=key,
-        server_id=grant.request.server_id,
-        mode=grant.request.mode,
-        url=Secret(f"{settings.base_url_of(key)}/console/#{fragment}"),
-        token=token,
-        grant_id=grant.id,
-        expires_at=grant.expires_at,
-    )
+    return f"{base_url}/console/#{urlencode(fields)}"

@@ -21,8 +21,8 @@ from consolekit.kit import ConsoleKit
 from consolekit.proxy.handler import ConsoleSocket, Outcome
 from consolekit.proxy.health import Healthz, MetricsPage, Readyz
 from consolekit.proxy.metrics import Metrics
-from consolekit.proxy.novalinks import PAGES, Front, NovaPage
-from consolekit.proxy.pages import Assets, NovncPages, Page, novnc_policy
+from consolekit.proxy.novalinks import PAGES, SPICE_PAGE, Front, NoSpicePage, NovaPage, SpicePage
+from consolekit.proxy.pages import Assets, Page, ViewerPages, viewer_policy
 from consolekit.proxy.relay import RelaySettings
 from consolekit.proxy.session import Surroundings, Timeouts
 from consolekit.proxy.sessions import Limits, Sessions
@@ -38,7 +38,7 @@ class ProxySettings:
         hosts: Names, with port where not the scheme's own, that requests may be addressed to.
         allow_no_origin: Whether clients that are no browsers (no Origin header) may connect.
         prefix: Path in front of everything, such as ``/consoles``.
-        web_root: The operator's own noVNC.
+        web_root: The operator's own noVNC, or another viewer's pages.
         limits: How many sessions.
         timeouts: Deadlines of a session's beginning.
         relay: Deadlines and limits of the rest.
@@ -127,8 +127,9 @@ class Proxy:
         ]
         if novnc is not None:
             routes.insert(0, (rf"{prefix}/console/novnc/(.*)", Assets, {"path": str(novnc)}))
-            if settings.web_root is not None:
-                routes.append(_own_novnc(prefix, novnc))
+        if settings.web_root is not None and web.has_pages(settings.web_root):
+            routes += _own_viewer(prefix, settings.web_root)
+        routes.append((rf"{prefix}/{re.escape(SPICE_PAGE)}", NoSpicePage))
         routes += [(rf"{prefix}/{re.escape(page)}", NovaPage) for page in PAGES]
         return _application(routes, settings.hosts)
 
@@ -144,11 +145,14 @@ class Proxy:
         ]
 
 
-def _own_novnc(prefix: str, folder: Path) -> Any:
-    """What the operator's noVNC has, where its own pages look for it; nothing else is taken from ours."""
+def _own_viewer(prefix: str, folder: Path) -> list[Any]:
+    """What the operator's viewer has, where its own pages look for it; nothing else is taken from ours."""
     top = sorted(re.escape(entry.name) for entry in folder.iterdir() if not entry.name.startswith("."))
-    files = {"path": str(folder), "policy": novnc_policy(folder)}
-    return (rf"{prefix}/((?:{'|'.join(top)})(?:/.*)?)", NovncPages, files)
+    files = {"path": str(folder), "policy": viewer_policy(folder)}
+    routes: list[Any] = [(rf"{prefix}/((?:{'|'.join(top)})(?:/.*)?)", ViewerPages, files)]
+    if (folder / SPICE_PAGE).is_file():
+        routes.insert(0, (rf"{prefix}/({re.escape(SPICE_PAGE)})", SpicePage, files))
+    return routes
 
 
 def _application(routes: list[Any], hosts: Collection[str]) -> Application:

@@ -86,7 +86,7 @@ class ConsoleSocket(Handler):
             query = parse_qs(self.request.query, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
         except ValueError:
             raise MalformedRequest(f"the query has over {_MAX_FIELDS} fields") from None
-        return parse_upgrade(self.request.version, headers, query.get("token", []))
+        return parse_upgrade(self.request.version, headers, query.get("token", []), query.get("resume", []))
 
     def _check_origin(self, origins: list[str]) -> None:
         """Exact scheme, host and port; no origin at all is no browser (RFC 6455, 10.2)."""

@@ -12,6 +12,7 @@ from tornado.web import HTTPError, StaticFileHandler
 from consolekit.http.handler import SAFE_HEADERS, Handler
 from consolekit.web import CONTENT_SECURITY_POLICY
 
+_HANDLER = re.compile(rb"<[a-z][^<>]*?\son[a-z]+\s*=\s*\"([^\"<>]*)\"", re.IGNORECASE)
 _INLINE = re.compile(rb"<script\b(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE)
 
 
@@ -40,8 +41,8 @@ class Assets(_Static):
     """``/console/assets/*`` and ``/console/novnc/*``."""
 
 
-class NovncPages(_Static):
-    """The pages of an operator's own noVNC, where they are used to be, and all that they load."""
+class ViewerPages(_Static):
+    """The pages of an operator's own viewer, where they are used to be, and all that they load."""
 
     def initialize(
         self,
@@ -61,19 +62,26 @@ class NovncPages(_Static):
             self.set_header("Content-Security-Policy", self._policy)
 
 
-def novnc_policy(folder: Path) -> str:
-    """Our policy, with the inline scripts of noVNC's pages by their digests, and inline styles.
+def viewer_policy(folder: Path) -> str:
+    """Our policy, with the inline scripts and handlers of a viewer's pages by their digests, and inline styles.
 
     What the pages hold now is what they may run: another page there needs a restart.
     """
-    digests: set[str] = set()
-    for page in folder.glob("*.html"):
-        for script in _INLINE.findall(page.read_bytes()):
-            digests.add(f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'")
-    scripts = " ".join(["script-src 'self'", *sorted(digests)])
+    pages = [page.read_bytes() for page in folder.glob("*.html")]
+    inline = {_digest(script) for page in pages for script in _INLINE.findall(page)}
+    handlers = {_digest(script) for page in pages for script in _HANDLER.findall(page)}
+    words = [
+        *sorted(inline | handlers),
+        *(["'unsafe-hashes'"] if handlers else []),
+    ]  # CSP3, 8.3: for handlers
+    scripts = " ".join(["script-src 'self'", *words])
     policy = CONTENT_SECURITY_POLICY.replace("script-src 'self'", scripts)
     styled = policy.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
-    return f"{styled}; media-src 'self'"  # its bell
+    return f"{styled}; media-src 'self' blob:"  # noVNC's bell, SPICE's sound
+
+
+def _digest(script: bytes) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
 
 
 class Page(_Static):

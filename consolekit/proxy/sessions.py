@@ -130,7 +130,7 @@ class Sessions:
         """Take a session in, from the moment its token is redeemed.
 
         Raises:
-            LimitReached: too many for its server or subject; those it replaces do not count.
+            LimitReached: too many for its server or subject; the same viewer's older ones do not count.
         """
         info = session.info()
         replaced = len(self._by_grant.get(info.grant_id, ()))
@@ -158,7 +158,7 @@ class Sessions:
             self._empty.set()
 
     def of_grant(self, grant_id: str) -> list[LiveSession]:
-        """The live sessions on a grant: none or one, until a browser resumes beside its old socket."""
+        """The live sessions on a grant: a SPICE viewer's channels, or one and what a browser has resumed from."""
         return list(self._by_grant.get(grant_id, ()))
 
     async def drain(self, seconds: float) -> None:

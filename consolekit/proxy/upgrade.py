@@ -49,13 +49,19 @@ class Upgrade:
         return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
-def parse_upgrade(version: str, headers: Mapping[str, Sequence[str]], query_tokens: Sequence[str]) -> Upgrade:
+def parse_upgrade(
+    version: str,
+    headers: Mapping[str, Sequence[str]],
+    query_tokens: Sequence[str],
+    query_keys: Sequence[str] = (),
+) -> Upgrade:
     """Read the opening handshake.
 
     Args:
         version: ``HTTP/1.1``.
         headers: Values by lower-case name, one entry a header line.
         query_tokens: Every ``token`` of the URL's query, as Nova-style clients send it.
+        query_keys: Every ``resume`` of it: the key of a viewer that cannot name subprotocols.
 
     Raises:
         UpgradeRequired: no websocket handshake, or not version 13.
@@ -73,7 +79,7 @@ def parse_upgrade(version: str, headers: Mapping[str, Sequence[str]], query_toke
         accept=_accept(headers.get("sec-websocket-key", ())),
         subprotocol=_select(offers),
         token=_token(offers, query_tokens),
-        resume_hash=_resume_hash(offers),
+        resume_hash=_resume_hash(offers, query_keys),
     )
 
 
@@ -113,8 +119,9 @@ def _token(offers: Sequence[str], query_tokens: Sequence[str]) -> Secret:
     return Secret(shown[0])
 
 
-def _resume_hash(offers: Sequence[str]) -> str:
+def _resume_hash(offers: Sequence[str], query_keys: Sequence[str]) -> str:
     keys = [offer.removeprefix(_RESUME) for offer in offers if offer.startswith(_RESUME)]
+    keys += query_keys
     return hash_resume_key(keys[0]) if len(keys) == 1 else ""
 
 

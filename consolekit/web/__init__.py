@@ -12,7 +12,15 @@ from typing import Final, Literal
 
 import attrs
 
-__all__ = ["CONTENT_SECURITY_POLICY", "WebStatus", "assets_dir", "novnc_dir", "page_file", "status"]
+__all__ = [
+    "CONTENT_SECURITY_POLICY",
+    "WebStatus",
+    "assets_dir",
+    "has_pages",
+    "novnc_dir",
+    "page_file",
+    "status",
+]
 
 #: For the page and everything under it. ``'self'`` covers ws: and wss: to the same host and port
 #: (CSP3 section 6.7.2.8, scheme-part match); noVNC sets styles through the CSSOM, which CSP allows,
@@ -77,6 +85,11 @@ def novnc_dir(web_root: Path | None = None) -> Path | None:
     return folder if (folder / _MODULE).is_file() else None
 
 
+def has_pages(folder: Path) -> bool:
+    """Whether pages are in it that can be served: noVNC's, or those of another viewer."""
+    return next(folder.glob("*.html"), None) is not None if folder.is_dir() else False
+
+
 def status(web_root: Path | None = None) -> WebStatus:
     """What there is of noVNC, and the cure when it is missing."""
     found = novnc_dir(web_root)
@@ -118,5 +131,10 @@ def _cure(folder: Path, web_root: Path | None) -> str:
         return (
             f"{folder} holds noVNC's lib/ (CommonJS, as npm packages 1.5 and 1.6 ship it), which "
             f"no browser loads as it is. Use version 1.7 or later, {_GET_A_COPY}."
+        )
+    if has_pages(folder):
+        return (
+            f"{folder} holds the pages of another viewer. They are served, and our own page shows nothing beside "
+            f"them. For VNC and WebMKS run another proxy, without --web-root."
         )
     return f"{folder} holds no core/rfb.js. Correct --web-root, {_GET_A_COPY}."

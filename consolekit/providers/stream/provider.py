@@ -107,6 +107,7 @@ class SpiceProvider(StreamProvider):
     """SPICE servers. Each channel is a connection; a password is asked for and answered by the viewer."""
 
     keys: ClassVar[tuple[ConsoleKey, ...]] = (ConsoleKey("spice", "spice-html5"),)
+    many_channels: ClassVar[bool] = True
     refused_keys: ClassVar[Mapping[ConsoleKey, str]] = {
         ConsoleKey("spice", "spice-direct"): "for native viewers, past any gateway; use spice/spice-html5",
     }

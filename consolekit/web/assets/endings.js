@@ -54,6 +54,10 @@ export const OWN = {
                 + `nothing. ${NEW_LINK}`},
   token_refused: {title: 'This link is not valid any more',
                   text: `Console links are short-lived and work once. ${NEW_LINK}`},
+  no_viewer: {title: 'This console has no viewer here',
+              text: 'This page shows VNC and VMware consoles, and this is another kind.',
+              cure: 'Whoever runs the gateway names the viewer’s directory with --web-root: '
+                  + 'spice-html5 for SPICE consoles.'},
   unreachable: {title: 'The gateway cannot be reached',
                 text: 'Check your network connection, then try again.', again: true},
   unexplained: {title: 'The console could not be opened',

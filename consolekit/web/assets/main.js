@@ -93,6 +93,10 @@ async function load() {
     return;
   }
   nameIt(link.server);
+  if (/^(spice|serial)\//.test(link.pair)) {
+    show('refused', 'no_viewer', OWN.no_viewer);
+    return;
+  }
   document.body.dataset.mode = link.viewOnly ? 'view' : 'interact';
   let RFB;
   try {

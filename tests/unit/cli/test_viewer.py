@@ -44,5 +44,5 @@ def test_missing(run: Call, tmp_path: Path) -> None:
     result = run("web", "status", "--web-root", str(tmp_path))
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert "error: noVNC is missing: pages will show no console" in result.stderr
+    assert "error: noVNC is missing: our own page shows no console" in result.stderr
     assert "Correct --web-root" in result.stderr

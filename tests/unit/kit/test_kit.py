@@ -118,7 +118,7 @@ class TestCreate:
     async def test_a_console_type_may_have_its_own_base(self) -> None:
         site = make_site(base_urls={"serial": "https://serial.example.org/gw/"})
         serial = await site.kit.create("web-1", {"protocol": "serial", "type": "serial"}, caller=PORTAL)
-        assert serial.url.reveal().startswith("https://serial.example.org/gw/console/#")
+        assert serial.url.reveal().startswith("wss://serial.example.org/gw/?token=")
         assert (await create(site)).url.reveal().startswith("https://consoles.example.org/gw/console/#")
 
     async def test_what_it_gives_prints_no_secret(self, site: Site) -> None:

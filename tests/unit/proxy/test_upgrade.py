@@ -114,3 +114,12 @@ def test_no_refusal_quotes_what_was_sent():
         with pytest.raises(ConsoleKitError) as refusal:
             parse_upgrade("HTTP/1.1", headers(**{name: [canary]}), [])
         assert canary not in str(refusal.value)
+
+
+def test_the_resume_key_may_come_in_the_query_and_not_twice():
+    key = "k" * 43
+    bare = headers(sec_websocket_protocol=["binary"])
+    assert parse_upgrade("HTTP/1.1", bare, [TOKEN], [key]).resume_hash == hash_resume_key(key)
+    assert parse_upgrade("HTTP/1.1", bare, [TOKEN], [key, key]).resume_hash == ""
+    both = headers(sec_websocket_protocol=[f"binary, consolekit.resume.{key}"])
+    assert parse_upgrade("HTTP/1.1", both, [TOKEN], [key]).resume_hash == ""

@@ -105,6 +105,14 @@ def test_every_file_that_the_page_names_exists() -> None:
         assert (web.assets_dir() / name).is_file(), name
 
 
+def test_another_viewer_s_pages_are_told_from_nothing(tmp_path: Path) -> None:
+    assert not web.has_pages(tmp_path)
+    assert not web.has_pages(tmp_path / "nowhere")
+    (tmp_path / "spice_auto.html").touch()
+    assert web.has_pages(tmp_path)
+    assert "pages of another viewer" in web.status(tmp_path).cure
+
+
 def test_scripts_never_make_html_from_text() -> None:
     risky = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|\.cookie"
     for script in web.assets_dir().glob("*.js"):
