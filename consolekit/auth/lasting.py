@@ -7,6 +7,7 @@ of it ended, and what a token may be made of. ``auth.stored.SingleUse`` makes th
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 import secrets
 from collections import OrderedDict
@@ -55,6 +56,20 @@ def grant_name(kind: str, token: Secret, context: AccessContext) -> str:
     text = f"{token.reveal()} {context.resume_hash}"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{kind}-{digest[:16]}"
+
+
+def place_name(host: str, port: int) -> str:
+    """A server's id for a console of which only the place is known; IPv6 without brackets, yet unambiguous.
+
+    Args:
+        host: A name or an address, IPv6 without brackets.
+        port: TCP port.
+    """
+    try:
+        host = ipaddress.IPv6Address(host).exploded if ":" in host else host
+    except ValueError:  # no address either; whoever takes the place says so
+        pass
+    return f"{host}:{port}"
 
 
 class LastingTokens(TokenValidator):

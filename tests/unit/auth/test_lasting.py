@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from consolekit.auth.base import AccessContext
-from consolekit.auth.lasting import LONGEST, LastingTokens, grant_name, is_sendable, sendable
+from consolekit.auth.lasting import LONGEST, LastingTokens, grant_name, is_sendable, place_name, sendable
 from consolekit.auth.life import GrantLife
 from consolekit.core.errors import TokenRefused
 from consolekit.core.types import Secret
@@ -93,3 +93,15 @@ def test_what_no_browser_can_show_or_no_path_should_hold(text):
     assert not is_sendable(text)
     with pytest.raises(TokenRefused, match="malformed"):
         sendable(Secret(text))
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("10.0.0.5", "10.0.0.5:1"),
+        ("::1", "0000:0000:0000:0000:0000:0000:0000:0001:1"),
+        ("no:address", "no:address:1"),
+    ],
+)
+def test_a_place_has_a_name_that_a_server_may_have(host, name):
+    assert place_name(host, 1) == name
