@@ -1,7 +1,8 @@
 """Auth: several validators, asked as one. Knows their contract alone; knows no token's form and no store.
 
-A token whose form one validator recognises is that validator's to judge: nobody else is asked, so that no
-issuer gets to see another's tokens. Any other is offered to each in turn, in the configured order.
+A token whose form a validator recognises is its to judge, or another's of the same kind: nobody else is
+asked, so that no issuer gets to see another's tokens. Any other is offered to each in turn, in the configured
+order.
 """
 
 from __future__ import annotations
@@ -71,7 +72,5 @@ class ValidatorChain:
         raise refusal
 
     def _whom(self, token: Secret) -> Sequence[TokenValidator]:
-        for validator in self._validators:
-            if validator.recognises(token):
-                return (validator,)
-        return self._validators
+        known = [validator for validator in self._validators if validator.recognises(token)]
+        return known or self._validators
