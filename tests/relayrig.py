@@ -229,6 +229,7 @@ async def running(
     client_payload: bytes = b"",
     server_bytes: bytes = b"",
     start: bool = True,
+    moves: bool = False,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     viewer_sock, client_sock = pair(buffer)
@@ -251,6 +252,7 @@ async def running(
     # an hour a tick: the wheel is really there, and only the test's ticks come
     wheel = TimerWheel(asyncio.get_running_loop(), clock, tick=3600.0 * 8)
     shared: dict[str, Any] = {"wheel": wheel, "settings": RelaySettings(**settings), "on_end": on_end}
+    shared["moves"] = moves
     relay: Pump
     if tunnel:
         relay = Tunnel(client, near, unread=(client_payload, server_bytes), sift=sift, **shared)

@@ -192,6 +192,8 @@ class Endpoint:
         username: For handshakes that ask for one.
         secret: The console's password or ticket; revealed to the server alone, after its
             certificate was checked.
+        moves: Whether a server that ends the connection in order usually means that the console is
+            somewhere else now, where ``open`` finds it: the viewer then comes back by itself.
     """
 
     transport: Transport = Transport.TCP
@@ -204,6 +206,7 @@ class Endpoint:
     allowed_networks: tuple[str, ...] = ()
     username: str = ""
     secret: Secret | None = None
+    moves: bool = False
 
     @property
     def address(self) -> str:

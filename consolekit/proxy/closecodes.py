@@ -6,9 +6,15 @@ up are ours). The slugs are metric labels, log keys and stored outcomes; they ar
 
 from __future__ import annotations
 
+from http import HTTPStatus
+from typing import Final
+
 import attrs
 
 from consolekit.core.errors import every_error
+
+_TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS
+_NOT_THERE: Final = HTTPStatus.NOT_IMPLEMENTED
 
 
 @attrs.frozen
@@ -43,6 +49,7 @@ ENDS: dict[str, End] = {
     "server_reset": End(4004, "The connection to the console's server was lost."),
     "replaced": End(4005, "This console was opened again in the same browser.", resumable=False),
     "server_protocol_error": End(4007, "The console's server broke the websocket protocol."),
+    "server_moved": End(4008, "The console's server let go; it may run elsewhere now."),
     "viewer_refused": End(4009, "The viewer sent what this console does not let through.", resumable=False),
     "handshake_failed": End(4006, "The viewer and the console could not agree."),
 }
@@ -54,6 +61,14 @@ def describe(slug: str) -> tuple[str, bool]:
         return ENDS[slug].title, ENDS[slug].resumable
     error = every_error().get(slug)
     return (error.title, True) if error else (ENDS["internal"].title, True)
+
+
+def may_mend(slug: str) -> bool:
+    """Whether a browser that tries again by itself has a chance, or the server's state must change first."""
+    if slug in ENDS:
+        return ENDS[slug].resumable
+    error = every_error().get(slug)
+    return error is None or error.status == _TOO_MANY or (error.status >= 500 and error.status != _NOT_THERE)
 
 
 def close_code(slug: str) -> int:

@@ -58,6 +58,11 @@ class Console:
         self._provider: ConsoleProvider | None = None
         self._endpoint: Endpoint | None = None
 
+    @property
+    def moves(self) -> bool:
+        """Whether a server that ends the connection in order has usually moved."""
+        return self._endpoint is not None and self._endpoint.moves
+
     async def reach(self, *, connect_seconds: float, handshake_seconds: float) -> Shake:
         """Open the console and reach its server; once more with a fresh ticket, where it refuses ours.
 

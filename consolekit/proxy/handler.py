@@ -23,7 +23,7 @@ from consolekit.core.errors import (
 from consolekit.core.types import Secret
 from consolekit.http.handler import Handler
 from consolekit.net.stream import ChannelStream
-from consolekit.proxy.closecodes import describe
+from consolekit.proxy.closecodes import describe, may_mend
 from consolekit.proxy.session import Session, Surroundings
 from consolekit.proxy.upgrade import Upgrade, hash_resume_key, parse_upgrade
 
@@ -146,4 +146,5 @@ class Outcome(Handler):
         context = AccessContext(address=self.request.remote_ip or "", resume_hash=resume_hash)
         code = await self._around.kit.validators.outcome(Secret(token), context)
         title, resumable = describe(code or "internal")
-        return {"code": code or "unknown", "title": title, "resumable": resumable}
+        known = {"code": code or "unknown", "title": title, "resumable": resumable}
+        return {**known, "retry": resumable and may_mend(code or "internal")}

@@ -98,6 +98,7 @@ class Pump(ABC):
         wheel: Ticks this pump once a second.
         settings: Deadlines and limits.
         on_end: Gets the end.
+        moves: Whether a server that ends in order has usually moved.
 
     Attributes:
         bytes_in: Payload bytes of the viewer.
@@ -113,6 +114,7 @@ class Pump(ABC):
         "_life",
         "_loop",
         "_most_patience",
+        "_moves",
         "_on_end",
         "_patience",
         "_server",
@@ -138,11 +140,12 @@ class Pump(ABC):
         wheel: TimerWheel,
         settings: RelaySettings,
         on_end: Callable[[RelayEnd], None],
+        moves: bool = False,
     ) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._client = Side(loop, client, self._client_readable, self._client_writable)
         self._server = Side(loop, server, self._server_readable, self._server_writable)
-        self._wheel, self._on_end = wheel, on_end
+        self._wheel, self._on_end, self._moves = wheel, on_end, moves
         self._life = Liveness(self._client, self._server, settings, wheel.now())
         self._patience = self._most_patience = round(settings.stall_seconds / _GRACE)
         self._unread: tuple[bytes, bytes] | None = unread
@@ -308,6 +311,8 @@ class Pump(ABC):
             self._server.close()
             self._finish()
             return
+        if self._moves and reason == "server_closed":
+            reason = "server_moved"
         self._server_over = RelayEnd(code=close_code(reason), reason=reason, detail=detail)
         if not self._client.stuck and not self._client.deaf:
             self._close(self._server_over)

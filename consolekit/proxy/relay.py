@@ -30,6 +30,7 @@ class Relay(Pump):
         wheel: Ticks this relay once a second.
         settings: Deadlines and limits.
         on_end: Gets the end.
+        moves: Whether a server that ends in order has usually moved.
     """
 
     __slots__ = ("_decoder",)
@@ -47,9 +48,12 @@ class Relay(Pump):
         wheel: TimerWheel,
         settings: RelaySettings,
         on_end: Callable[[RelayEnd], None],
+        moves: bool = False,
     ) -> None:
         unread = (client_payload, server_bytes)
-        super().__init__(client, server, unread=unread, wheel=wheel, settings=settings, on_end=on_end)
+        super().__init__(
+            client, server, unread=unread, wheel=wheel, settings=settings, on_end=on_end, moves=moves
+        )
         self._decoder = decoder
 
     def _deliver(self, from_client: bytes, from_server: bytes) -> None:

@@ -263,6 +263,7 @@ class Session:
                 wheel=wheel,
                 settings=settings,
                 on_end=on_end,
+                moves=self._console.moves,
                 sift=sift,
             )
         decoder, payload = viewer.hand_over()
@@ -276,6 +277,7 @@ class Session:
             wheel=wheel,
             settings=settings,
             on_end=on_end,
+            moves=self._console.moves,
         )
 
     # ---- the end

@@ -35,6 +35,7 @@ class Tunnel(Pump):
         wheel: Ticks this tunnel once a second.
         settings: Deadlines and limits.
         on_end: Gets the end.
+        moves: Whether a server that ends in order has usually moved.
         sift: What the viewer's payload goes through; None: its frames pass as they are.
     """
 
@@ -51,9 +52,12 @@ class Tunnel(Pump):
         wheel: TimerWheel,
         settings: RelaySettings,
         on_end: Callable[[RelayEnd], None],
+        moves: bool = False,
         sift: Sift | None = None,
     ) -> None:
-        super().__init__(client, server, unread=unread, wheel=wheel, settings=settings, on_end=on_end)
+        super().__init__(
+            client, server, unread=unread, wheel=wheel, settings=settings, on_end=on_end, moves=moves
+        )
         self._sift = sift
         self._up: Tracker | Sieve
         if sift is None:

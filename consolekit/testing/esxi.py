@@ -70,6 +70,7 @@ class EsxiFront:
         self._listener: asyncio.Server | None = None
         self._tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._changed = asyncio.Event()
+        self._leaves = asyncio.Event()
 
     @property
     def port(self) -> int:
@@ -116,6 +117,17 @@ class EsxiFront:
         """Break every connection, as a host that fails does."""
         for writer in self._tasks.values():
             writer.transport.abort()
+
+    def send_away(self) -> None:
+        """End every viewer's websocket in order (1000), as a host does when the machine leaves it.
+
+        Raises:
+            ValueError: the screen is behind a websocket, whose frames are its own.
+        """
+        if self._websocket:
+            raise ValueError("what is behind a websocket ends it itself")
+        leaves, self._leaves = self._leaves, asyncio.Event()
+        leaves.set()
 
     async def until_open(self, count: int) -> None:
         """Wait until there are exactly so many viewers."""
@@ -173,7 +185,11 @@ class EsxiFront:
                     await _either(_pass(reader, to_screen), _pass(from_screen, writer))
                 else:
                     writer.write(_welcome(headers))
-                    await _either(_to_screen(reader, writer, to_screen), _to_viewer(from_screen, writer))
+                    await _either(
+                        _to_screen(reader, writer, to_screen),
+                        _to_viewer(from_screen, writer),
+                        _until(self._leaves, writer),
+                    )
             finally:
                 to_screen.transport.abort()
         finally:
@@ -220,7 +236,7 @@ def _request(headers: dict[str, str]) -> bytes:
 
 
 async def _either(*ways: Coroutine[Any, Any, None]) -> None:
-    """Until one of two ways ends; its failure is the connection's."""
+    """Until one of these ways ends; its failure is the connection's."""
     loop = asyncio.get_running_loop()
     tasks = [loop.create_task(way) for way in ways]
     try:
@@ -257,6 +273,15 @@ async def _to_viewer(screen: asyncio.StreamReader, writer: asyncio.StreamWriter)
     while data := await screen.read(_PIECE):
         writer.write(frame(data))
         await writer.drain()
+    await _leave(writer)
+
+
+async def _until(leaves: asyncio.Event, writer: asyncio.StreamWriter) -> None:
+    await leaves.wait()
+    await _leave(writer)
+
+
+async def _leave(writer: asyncio.StreamWriter) -> None:
     writer.write(goodbye())
     await writer.drain()
     writer.close()

@@ -100,7 +100,7 @@ def test_every_close_code_is_told(page: Page, gateway: PageServer) -> None:
 
 def test_a_break_is_mended_with_the_same_resume_key(page: Page, gateway: PageServer) -> None:
     first = connect(page, gateway)
-    for code in (1001, 1006, 1011, 1012, 1013, 4004):
+    for code in (1001, 1006, 1011, 1012, 1013, 4004, 4008):
         gateway.close_sockets(code)
         state(page, "reconnecting")
         expect(page.locator("#ghost")).to_be_visible()

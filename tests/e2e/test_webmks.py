@@ -98,7 +98,7 @@ def host_of(
         stack.enter_context(in_background(authd))
         sim.forms(mks={"host": "localhost", "port": authd.port, "cfgFile": CFG, **pin})
         return authd
-    websocket = way.endswith("websocket")
+    websocket = way.endswith("before a websocket")
     port = machine.websocket_port if websocket else machine.vnc_port
     esxi = EsxiFront(("127.0.0.1", port), certificate.context, tickets=tickets, websocket=websocket)
     stack.enter_context(in_background(esxi))
@@ -172,3 +172,51 @@ def test_a_host_that_is_lost_comes_back_by_itself(
         page.wait_for_selector(CONNECTED)
         until(page, lambda count: count > 1000)
         assert sim.tickets() == len(host.tickets.taken) == 2
+
+
+def away(host: EsxiFront | AuthdFront) -> None:
+    """The machine leaves its host, which ends the connection in order."""
+    assert isinstance(host, EsxiFront)
+    assert host._listener is not None
+    host._listener.get_loop().call_soon_threadsafe(host.send_away)
+
+
+def test_a_machine_that_moves_is_followed(
+    page: Page, tmp_path: Path, sim: Simulator, certificate: HostCertificate
+) -> None:
+    """vMotion: the old host closes with 1000; nobody touches the page, and the picture is back."""
+    with ExitStack() as stack:
+        machine = stack.enter_context(qemu(screen=True, websocket=True))
+        host = host_of("websocket", stack, sim, machine, certificate)
+        gateway = stack.enter_context(serving(tmp_path, table(sim)))
+        page.goto(url_of(gateway, sim))
+        page.wait_for_selector(CONNECTED)
+        until(page, lambda count: count > 1000)
+        away(host)
+        page.wait_for_function("() => document.body.dataset.state === 'reconnecting'")
+        page.wait_for_selector(CONNECTED)
+        until(page, lambda count: count > 1000)
+        assert sim.tickets() == len(host.tickets.taken) == 2
+        assert '"reason": "server_moved"' in gateway.log.read_text()
+
+
+def test_a_machine_that_was_powered_off_is_not_asked_for_again(
+    page: Page, tmp_path: Path, sim: Simulator, certificate: HostCertificate
+) -> None:
+    """The host closes in the same way; the page learns why it is not let in again, says so, and stops."""
+    opened: list[str] = []
+    page.on("websocket", lambda socket: opened.append(socket.url))
+    with ExitStack() as stack:
+        machine = stack.enter_context(qemu(screen=True, websocket=True))
+        host = host_of("websocket", stack, sim, machine, certificate)
+        gateway = stack.enter_context(serving(tmp_path, table(sim)))
+        page.goto(url_of(gateway, sim))
+        page.wait_for_selector(CONNECTED)
+        sim.change(vm=sim.machines()[0]["moid"], power="poweredOff")
+        away(host)
+        page.wait_for_selector(REFUSED)
+        expect(page.locator("body")).to_have_attribute("data-code", "server_powered_off")
+        expect(page.locator("#card-title")).to_contain_text("powered off")
+        expect(page.locator("#again")).to_be_visible()
+        assert len(opened) == 2
+        assert sim.tickets() == 1

@@ -9,6 +9,8 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Protocol, Self
 
+import attrs
+
 from consolekit.core.errors import ConsoleNotImplemented
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider
@@ -141,9 +143,9 @@ class WebMksProvider(ConsoleProvider):
         if kind is TicketKind.CLONE:
             raise ConsoleNotImplemented(_NO_RELAY)
         ticket = await self._vsphere.ticket(request.server_id, kind.value)
-        if kind is TicketKind.MKS:
-            return authd_endpoint(ticket, self._rules)
-        return webmks_endpoint(ticket, self._rules)
+        make = authd_endpoint if kind is TicketKind.MKS else webmks_endpoint
+        # a host ends the connection in order when the machine leaves it
+        return attrs.evolve(make(ticket, self._rules), moves=True)
 
     async def adopt(self, request: ConsoleRequest, target: Target) -> Endpoint:
         """Use a ticket that somebody else has taken, such as Nova's driver, where that is allowed.

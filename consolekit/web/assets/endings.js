@@ -40,6 +40,7 @@ export const CLOSE_CODES = {
          text: 'It answered, and then did not behave as a console should.', again: true},
   4007: {title: 'The server broke the connection’s rules',
          text: 'It sent something that is not websocket traffic.', again: true},
+  4008: {title: 'The server may have moved', text: '', retry: true},
   4009: {title: 'The viewer did what this console does not allow',
          text: `The link is for looking only, and the viewer sent more than that. ${NEW_LINK}`},
 };

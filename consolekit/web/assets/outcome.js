@@ -10,7 +10,8 @@ import {OWN} from './endings.js';
 
 /**
  * @returns {Promise<{code: string, title: string, text: string, again: boolean, retry: boolean}>}
- *   `retry` says that the same link may work in a moment.
+ *   `retry` says that the same link may work in a moment; `again`, that it may when somebody did
+ *   something about it.
  */
 export async function askOutcome(link, address = 'outcome') {
   let response;
@@ -34,6 +35,6 @@ export async function askOutcome(link, address = 'outcome') {
     title: plain(said.title, 160),
     text: plain(said.detail, 300),
     again: may,
-    retry: may,
+    retry: response.ok ? Boolean(said.retry) : may,
   };
 }

@@ -110,6 +110,20 @@ class TestWebsocketOfTheHost:
                 assert await log_in(browser) == SIZE
             assert lab.given == 2
 
+    async def test_a_machine_that_leaves_its_host(self, sim: Simulator, good: HostCertificate) -> None:
+        """vMotion: the host closes in order, and the browser comes back to wherever the machine is now."""
+        async with esxi_lab(sim, good) as lab:
+            token, key = await lab.token(), resume_key()
+            async with lab.gateway.open(token, resume=key) as browser:
+                await log_in(browser)
+                lab.host.send_away()
+                await browser.wait_closed()
+                assert browser.close_code == close_code("server_moved") == 4008
+            await lab.quiet()
+            async with lab.gateway.open(token, resume=key) as browser:
+                assert await log_in(browser) == SIZE
+            assert lab.given == 2
+
     @pytest.mark.parametrize("told", ["host and port", "port alone"])
     async def test_without_a_url(self, sim: Simulator, good: HostCertificate, told: str) -> None:
         form: dict[str, Any] = {"url": "", "thumbprints": [["SHA256", good.sha256.lower()]]}

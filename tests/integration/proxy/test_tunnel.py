@@ -225,6 +225,21 @@ async def test_a_server_that_closes_is_heard_to_its_end_and_answered(size, code,
         assert (await rig.ended()).reason == reason
 
 
+@pytest.mark.parametrize(
+    ("code", "reason", "told"),
+    [(1000, "server_moved", 4008), (1001, "server_moved", 4008), (1011, "server_reset", 4004)],
+)
+async def test_a_server_that_usually_has_moved_when_it_closes(code, reason, told):
+    """The viewer hears that it may come back; the server hears its own code."""
+    async with tunnel(moves=True) as rig:
+        await relayrig.send_all(rig.server, down(b"bye") + down(code.to_bytes(2, "big"), wire.CLOSE))
+        frames = await rig.frames_until_end()
+        assert (wire.payload_of(frames), wire.close_code(frames)) == (b"bye", told)
+        assert wire.close_code(await rig.frames_to_server_until_end()) == code
+        rig.viewer.close()
+        assert (await rig.ended()).reason == reason
+
+
 async def test_a_server_that_closed_is_free_at_once_however_slow_the_viewer_is():
     """A virtual machine has few slots: its end of the session does not wait for the viewer's."""
     last = down(b"s" * 150_000) + down(b"\x03\xe8", wire.CLOSE)

@@ -2,7 +2,7 @@
 
 from consolekit.core.errors import every_error
 from consolekit.proxy import closecodes, frames
-from consolekit.proxy.closecodes import ENDS, close_code, describe
+from consolekit.proxy.closecodes import ENDS, close_code, describe, may_mend
 from consolekit.proxy.viewer import _SLUGS
 
 
@@ -26,6 +26,27 @@ def test_describe_knows_ends_errors_and_says_something_of_the_rest():
         if code not in ENDS:
             assert describe(code) == (error.title, True)
     assert describe("no such thing") == (ENDS["internal"].title, True)
+
+
+def test_trying_again_helps_where_nothing_else_must_happen_first():
+    for slug, end in ENDS.items():
+        assert may_mend(slug) is end.resumable, slug
+    helps = {
+        "connect_failed",
+        "certificate_refused",
+        "hypervisor_timeout",
+        "console_limit_reached",
+        "limit_reached",
+    }
+    helps_not = {
+        "server_powered_off",
+        "server_suspended",
+        "server_gone",
+        "unknown_server",
+        "console_conflict",
+    }
+    assert {code for code in helps | helps_not | {"console_not_implemented"} if may_mend(code)} == helps
+    assert may_mend("no such thing")
 
 
 def test_close_code_of_an_unknown_slug_is_a_server_failure():

@@ -36,6 +36,7 @@ async def test_a_webmks_ticket_there_and_back() -> None:
     endpoint = await provider.adopt(REQUEST, target("/ticket/52-ab", 443))
     assert (endpoint.transport, endpoint.path) == (Transport.WSS, "/ticket/{secret}")
     assert endpoint.tls.server_name == "esx-1"
+    assert not endpoint.moves, "nobody can ask for another ticket"
     assert provider.named(endpoint) == target("/ticket/52-ab", 443)
 
 

@@ -94,6 +94,7 @@ async def test_a_fresh_ticket_for_every_browser() -> None:
     first, second = await provider.open(wish()), await provider.open(wish())
     assert (first.transport, first.host, first.port) == (Transport.WSS, "esx1.lab", 443)
     assert (first.secret, second.secret) == (Secret("ticket-1"), Secret("ticket-2"))
+    assert first.moves
     assert inventory.asked == ["webmks", "webmks"]
     assert provider.handshake(first) is None
 
