@@ -63,7 +63,7 @@ class ViewerPages(_Static):
 
 
 def viewer_policy(folder: Path) -> str:
-    """Our policy, with the inline scripts and handlers of a viewer's pages by their digests, and inline styles.
+    """Our policy, with the inline scripts and handlers of a viewer's pages by digest, and inline styles.
 
     What the pages hold now is what they may run: another page there needs a restart.
     """

@@ -158,7 +158,7 @@ class Sessions:
             self._empty.set()
 
     def of_grant(self, grant_id: str) -> list[LiveSession]:
-        """The live sessions on a grant: a SPICE viewer's channels, or one and what a browser has resumed from."""
+        """The live sessions on a grant: a SPICE viewer's channels, or one and what it was resumed from."""
         return list(self._by_grant.get(grant_id, ()))
 
     async def drain(self, seconds: float) -> None:

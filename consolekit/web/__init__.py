@@ -134,7 +134,7 @@ def _cure(folder: Path, web_root: Path | None) -> str:
         )
     if has_pages(folder):
         return (
-            f"{folder} holds the pages of another viewer. They are served, and our own page shows nothing beside "
-            f"them. For VNC and WebMKS run another proxy, without --web-root."
+            f"{folder} holds the pages of another viewer. They are served, and our own page shows nothing "
+            "beside them. For VNC and WebMKS run another proxy, without --web-root."
         )
     return f"{folder} holds no core/rfb.js. Correct --web-root, {_GET_A_COPY}."

@@ -115,7 +115,8 @@ def test_every_configuration_key_in_its_section(made: dict[str, str]) -> None:
         assert f"| `{key}` |" in by_name["api"]
     for key in ("address", "password_file", "ca_file", "pin_sha256"):
         assert f"| `{key}` |" in by_name["providers.NAME"]
-    for key in ("auth_url", "password_file", "vnc_provider", "mks_provider", "seconds"):
+    kinds = [f"{kind}_provider" for kind in ("vnc", "spice", "serial", "mks")]
+    for key in ("auth_url", "password_file", "seconds", *kinds):
         assert f"| `{key}` |" in by_name["validators.NAME"]
 
 

@@ -64,6 +64,25 @@ def test_a_serial_line_of_our_own_link_both_ways(tmp_path: Path) -> None:
     assert url.partition("token=")[2] not in (tmp_path / "consolekit.log").read_text()
 
 
+@pytest.mark.parametrize(
+    ("kind", "pair", "page"),
+    [("serial", "serial", "/?token="), ("spice", "spice-html5", "/spice_auto.html?token=")],
+)
+def test_nova_s_form_of_the_api_gives_links_as_nova_s(
+    tmp_path: Path, kind: str, pair: str, page: str
+) -> None:
+    wish = {"protocol": kind, "type": pair}
+    with serving(tmp_path, table(kind, "127.0.0.1:10000")) as gateway:
+        path = "/v2.1/servers/web-1/remote-consoles"
+        status, answer = gateway.call("POST", path, {"remote_console": wish})
+        assert status == 200
+        console = answer["remote_console"]
+        assert isinstance(console, dict)
+        assert {name: console[name] for name in wish} == wish
+        own = gateway.urls["proxy"] if kind == "spice" else f"ws{gateway.urls['proxy'].removeprefix('http')}"
+        assert console["url"].startswith(own + page)
+
+
 def test_the_firmware_s_text_over_tcp_of_a_nova_link(tmp_path: Path) -> None:
     line = "socket,id=line,host=127.0.0.1,port=0,server=on,wait=off"
     options = ("-S", "-machine", "pc,graphics=off", "-m", "32", "-chardev", line, "-serial", "chardev:line")
