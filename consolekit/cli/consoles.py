@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from consolekit.cli.frame import Group
 from consolekit.cli.localkit import caller, with_kit
 from consolekit.cli.options import config_option, json_option
 from consolekit.cli.output import moment, note, say, say_json
+from consolekit.cli.wanted import wanted_console
 from consolekit.config.consistency import link_problems
 from consolekit.config.load import Loaded
 from consolekit.core.errors import ConfigError
-from consolekit.core.schema import MAX_TTL_SECONDS
-from consolekit.core.types import Mode
 from consolekit.kit import ConsoleKit, ConsoleLink
 
 
@@ -22,29 +23,10 @@ def console() -> None:
 
 
 @console.command()
-@click.argument("server")
-@click.option("--protocol", default="vnc", show_default=True, help="What the hypervisor speaks.")
-@click.option("--type", "kind", default="novnc", show_default=True, help="What the viewer is.")
-@click.option("--view", is_flag=True, help="For looking only: what the viewer puts in is dropped.")
-@click.option("--subject", help="For whom the link is.  [default: local:USER]")
-@click.option(
-    "--ttl",
-    type=click.IntRange(1, MAX_TTL_SECONDS),
-    metavar="SECONDS",
-    help="How long it may be opened.  [default: tokens.seconds]",
-)
+@wanted_console
 @json_option
 @config_option
-def create(
-    loaded: Loaded,
-    server: str,
-    protocol: str,
-    kind: str,
-    view: bool,
-    subject: str | None,
-    ttl: int | None,
-    as_json: bool,
-) -> None:
+def create(loaded: Loaded, server: str, data: Mapping[str, str | int], as_json: bool) -> None:
     """Print a link to the console of SERVER.
 
     Whoever has the link opens the console, once. Needs the token store of the running proxy, so run it as
@@ -52,12 +34,6 @@ def create(
     """
     if problems := link_problems(loaded.config):
         raise ConfigError(problems)
-    mode = Mode.VIEW if view else Mode.INTERACT
-    data: dict[str, str | int] = {"protocol": protocol, "type": kind, "mode": mode.value}
-    if subject is not None:
-        data["subject"] = subject
-    if ttl is not None:
-        data["ttl_seconds"] = ttl
 
     async def work(kit: ConsoleKit) -> ConsoleLink:
         return await kit.create(server, data, caller=caller())
@@ -83,4 +59,4 @@ def create(
         return
     say(link.url.reveal())
     until = moment(link.expires_at)
-    note(f"It opens once, until {until}. To take it back: consolekit grants revoke {link.grant_id}")
+    note(f"It opens once, until {until}. To take it back: consolekit token revoke {link.grant_id}")

@@ -32,7 +32,7 @@ _COMMANDS = {
     "providers": (f"{_HERE}.providers:providers", "See which hypervisors can be reached."),
     "console": (f"{_HERE}.consoles:console", "Make links to consoles."),
     "sessions": (f"{_HERE}.sessions:sessions", "See and end live consoles."),
-    "grants": (f"{_HERE}.sessions:grants", "Take links back."),
+    "token": (f"{_HERE}.tokens:token", "Make, check and take back tokens; keep the keys of sealed ones."),
     "schema": (f"{_HERE}.schema:schema", "Print the JSON Schema of console requests."),
     "web": (f"{_HERE}.viewer:web", "See whether the browser's viewer is there."),
     "completion": (f"{_HERE}.about:completion", "Print completion for bash, zsh or fish."),

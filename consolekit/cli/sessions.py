@@ -1,4 +1,4 @@
-"""CLI: ``sessions`` and ``grants``: what is live, and its end; wherever it runs, through the shared store."""
+"""CLI: ``sessions``: what is live, and its end; wherever it runs, through the shared store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from consolekit.config.load import Loaded
 from consolekit.core.types import SessionInfo
 from consolekit.kit import ConsoleKit
 
-_INSTEAD = "ask its API: GET and DELETE on /sessions and /grants"
+_INSTEAD = "ask its API: GET and DELETE on /sessions"
 
 
 _TITLES = ["SESSION", "SERVER", "CONSOLE", "MODE", "SUBJECT", "FROM", "SINCE", "SENT", "GRANT"]
@@ -89,25 +89,3 @@ def kill(loaded: Loaded, session_id: str) -> None:
 
     with_kit(loaded, work, instead=_INSTEAD)
     say(f"session {session_id} ends now")
-
-
-@click.group(cls=Group)
-def grants() -> None:
-    """Take links back."""
-
-
-@grants.command()
-@click.argument("grant_id", metavar="GRANT")
-@config_option
-def revoke(loaded: Loaded, grant_id: str) -> None:
-    """Take a link back.
-
-    It opens nothing any more, and the console that it opened ends. `consolekit console create` and
-    `consolekit sessions list` show the ids.
-    """
-
-    async def work(kit: ConsoleKit) -> None:
-        await kit.revoke(grant_id, caller=caller())
-
-    with_kit(loaded, work, instead=_INSTEAD)
-    say(f"grant {grant_id} is revoked")

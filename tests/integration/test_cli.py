@@ -161,7 +161,7 @@ def test_a_link_of_the_command_line_is_one_of_the_running_server(start: Start, c
     code, link, note = ended(start("console", "create", "web-1", "-c", str(config), "--json"))
     assert code == 0, note
     grant = json.loads(link)["grant"]
-    code, said, _ = ended(start("grants", "revoke", grant, "-c", str(config)))
+    code, said, _ = ended(start("token", "revoke", grant, "-c", str(config)))
     assert (code, said) == (0, f"grant {grant} is revoked\n")
 
 

@@ -17,7 +17,7 @@ def test_the_link_alone_is_the_result(run: Call, file: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("http://127.0.0.1:6080/console/#token=ckt_")
     assert result.stdout.count("\n") == 1
-    assert "consolekit grants revoke " in result.stderr
+    assert "consolekit token revoke " in result.stderr
     assert "ckt_" not in result.stderr
 
 

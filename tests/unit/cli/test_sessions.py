@@ -87,15 +87,8 @@ def test_kill(run: Call, live: Path) -> None:
     assert revoked(live) == [("session", "s1")]
 
 
-def test_revoke(run: Call, live: Path) -> None:
-    result = run("grants", "revoke", "g1", "-c", str(live))
-    assert (result.exit_code, result.stdout) == (0, "grant g1 is revoked\n")
-    assert revoked(live) == [("grant", "g1")]
-
-
-@pytest.mark.parametrize("args", [["sessions", "kill"], ["grants", "revoke"]])
-def test_what_is_not_there(run: Call, live: Path, args: list[str]) -> None:
-    result = run(*args, "nope", "-c", str(live))
+def test_what_is_not_there(run: Call, live: Path) -> None:
+    result = run("sessions", "kill", "nope", "-c", str(live))
     assert result.exit_code == 1
     assert result.stderr.startswith("error: no ")
 
@@ -105,7 +98,7 @@ def test_a_provider_that_is_broken_stands_in_nobodys_way(run: Call, live: Path) 
     assert run("sessions", "kill", "s1", "-c", str(live)).exit_code == 0
 
 
-@pytest.mark.parametrize("args", [["sessions", "list"], ["sessions", "kill", "x"], ["grants", "revoke", "x"]])
+@pytest.mark.parametrize("args", [["sessions", "list"], ["sessions", "kill", "x"]])
 def test_a_memory_store_is_another_processs(run: Call, args: list[str]) -> None:
     result = run(*args, env={"CONSOLEKIT_TOKENS__STORE": "memory"})
     assert result.exit_code == 2
