@@ -8,8 +8,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
+import socket
 import ssl
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,11 +21,13 @@ from tornado.web import Application
 
 from consolekit.api.app import make_api
 from consolekit.api.callers import Callers, KeyEntry
+from consolekit.cli.notify import ServiceManager
 from consolekit.config.model import Config
 from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError, ListenFailed, Problem
 from consolekit.core.types import Mode
 from consolekit.kit import ConsoleKit
+from consolekit.net.inherited import take_inherited
 from consolekit.net.listener import Listener, ListenerSettings
 from consolekit.proxy.app import Proxy, ProxySettings
 from consolekit.proxy.relay import RelaySettings
@@ -42,10 +47,21 @@ class Server:
         kit: Built from it, or by an integrator; closed with the server.
         proxy: Serve browsers.
         api: Serve those who ask for consoles.
+        inherited: Listening sockets that were handed to this process, as ``proxy``, ``api`` and ``admin``;
+            they take the place of the configured addresses.
     """
 
-    def __init__(self, config: Config, kit: ConsoleKit, *, proxy: bool = True, api: bool = True) -> None:
+    def __init__(
+        self,
+        config: Config,
+        kit: ConsoleKit,
+        *,
+        proxy: bool = True,
+        api: bool = True,
+        inherited: Mapping[str, Sequence[socket.socket]] | None = None,
+    ) -> None:
         self._config, self._kit = config, kit
+        self._inherited = inherited or {}
         self._with_proxy, self._with_api = proxy, api
         self._listeners: list[Listener] = []
         self._proxy: Proxy | None = None
@@ -74,7 +90,7 @@ class Server:
 
     async def _start_proxy(self) -> None:
         config = self._config
-        listener = self._listener(config.proxy.listen, config.proxy.cert, config.proxy.key)
+        listener = self._listener("proxy", config.proxy.listen, config.proxy.cert, config.proxy.key)
         self.proxy_url = config.proxy.base_url or _url(config.proxy.listen, listener, config.proxy.cert)
         # Only now is the port known where the system chose it, and links must carry it.
         self._kit.settings = attrs.evolve(self._kit.settings, base_url=self.proxy_url)
@@ -84,15 +100,16 @@ class Server:
         await self._proxy.start()
         listener.start(self._proxy.application())
         _log.info("proxy on %s", self.proxy_url)
-        if config.admin.listen is not None:
-            admin = self._listener(config.admin.listen)
-            self.admin_url = _url(config.admin.listen, admin)
+        if config.admin.listen is not None or "admin" in self._inherited:
+            address = config.admin.listen or Address("127.0.0.1", 0)
+            admin = self._listener("admin", address)
+            self.admin_url = _url(address, admin)
             admin.start(self._proxy.admin_application())
             _log.info("metrics and probes on %s", self.admin_url)
 
     def _start_api(self) -> None:
         config = self._config
-        listener = self._listener(config.api.listen, config.api.cert, config.api.key)
+        listener = self._listener("api", config.api.listen, config.api.cert, config.api.key)
         self.api_url = _url(config.api.listen, listener, config.api.cert)
         listener.start(self._api(listener.port))
         _log.info("API on %s", self.api_url)
@@ -120,7 +137,9 @@ class Server:
             raise ConfigError([Problem("api.keys", str(exc))]) from exc
         return make_api(self._kit, callers=callers, hosts=hosts | _lower(self._config.proxy.allowed_hosts))
 
-    def _listener(self, address: Address, cert: Path | None = None, key: Path | None = None) -> Listener:
+    def _listener(
+        self, name: str, address: Address, cert: Path | None = None, key: Path | None = None
+    ) -> Listener:
         """A bound listener: its port is known, nobody is accepted yet."""
         listener = Listener(
             address.host,
@@ -131,6 +150,7 @@ class Server:
                 pending_per_address=self._config.limits.pending_per_address,
                 request_seconds=self._config.timeouts.request_seconds,
             ),
+            sockets=self._inherited.get(name, ()),
         )
         try:
             listener.bind()
@@ -188,14 +208,19 @@ def run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> int:
 
 
 async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> int:
-    server = Server(config, kit, proxy=proxy, api=api)
+    inherited = take_inherited(os.environ, ("proxy", "api", "admin"))
+    server = Server(config, kit, proxy=proxy, api=api, inherited=inherited)
+    manager = ServiceManager(os.environ)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     await server.start()
     gc.freeze()  # what is here now stays: the collector need not look through it again and again
+    manager.ready()
     await server.wait()
+    manager.stopping()
     await server.aclose(drain_seconds=config.timeouts.drain_seconds)
+    manager.close()
     return 0
 
 

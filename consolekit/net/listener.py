@@ -13,7 +13,7 @@ import os
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 from tornado.httpserver import HTTPServer
@@ -58,6 +58,7 @@ class Listener:
         port: TCP port; 0 lets the system choose.
         tls: Server-side context, or None for plain HTTP.
         settings: Limits.
+        sockets: Listen on these, which somebody else has bound; then host and port are not used.
 
     Attributes:
         on_refused: Called with ``pending``, ``pending_per_address``, ``tls`` or ``descriptors`` when a
@@ -71,12 +72,13 @@ class Listener:
         *,
         tls: ssl.SSLContext | None = None,
         settings: ListenerSettings | None = None,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         self.settings = settings or ListenerSettings()
         self.on_refused: Callable[[str], None] = _ignore
         self._host, self._port, self._tls = host, port, tls
         self._server: HTTPServer | None = None
-        self._sockets: list[socket.socket] = []
+        self._sockets = list(sockets)
         self._pending: Counter[str] = Counter()
         self._handshakes: set[asyncio.Task[None]] = set()
         self._streams: set[ChannelStream] = set()
@@ -95,11 +97,13 @@ class Listener:
         return self._pending.total()
 
     def bind(self) -> None:
-        """Take the address, so that the port is known; nobody is accepted yet.
+        """Take the address, so that the port is known; nobody is accepted yet. Sockets that were given stay.
 
         Raises:
             OSError: the address cannot be had (in use, not ours, not allowed).
         """
+        if self._sockets:
+            return
         port = self._port
         found = socket.getaddrinfo(self._host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
