@@ -1,22 +1,18 @@
-"""Test support for every test: unit tests touch no network, and Hypothesis knows its profiles."""
+"""Test support for every test: unit tests touch no network, and Hypothesis has its profile."""
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 from typing import Any
 
+import profiles
 import pytest
-from hypothesis import HealthCheck, settings
 
 _UNIT = Path(__file__).parent / "unit"
 _NETWORK = ("bind", "connect", "connect_ex", "listen", "sendto")
 
-# No deadline: how fast a machine is says nothing about the code. CONSOLEKIT_HYPOTHESIS=deep for long runs.
-settings.register_profile("fast", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("deep", settings.get_profile("fast"), max_examples=2000)
-settings.load_profile(os.environ.get("CONSOLEKIT_HYPOTHESIS", "fast"))
+profiles.load()
 
 
 @pytest.fixture(autouse=True)

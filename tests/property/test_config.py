@@ -6,8 +6,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from profiles import examples
 
 from consolekit.config.layers import Origin, Tree
 from consolekit.config.load import load
@@ -86,7 +87,7 @@ NAMES = ["listen", "keys", "seconds", "store", "enabled", "cert", "level", "sess
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), PLAIN | st.dictionaries(st.sampled_from(NAMES), PLAIN)))
-@settings(max_examples=300)
+@examples(300)
 def test_any_data_is_a_model_or_a_list_of_problems_that_quotes_nothing(data: dict[str, Any]) -> None:
     found: tuple[Problem, ...] = ()
     try:
