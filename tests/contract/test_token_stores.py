@@ -6,10 +6,12 @@ import asyncio
 import hmac
 
 import attrs
+import databases
 import pytest
 
 from consolekit.auth.life import GrantLife
 from consolekit.auth.memory import MemoryTokenStore
+from consolekit.auth.sql import SqlTokenStore
 from consolekit.auth.sqlite import SqliteTokenStore
 from consolekit.core.errors import TokenRefused
 from consolekit.core.types import Scope
@@ -28,6 +30,35 @@ class TestSqliteTokenStore(TokenStoreContract):
 
     async def make_store(self, clock):
         return SqliteTokenStore(self.path, clock=clock)
+
+
+class SqlContract(TokenStoreContract):
+    """The ``sql`` store over one kind of database; the contract is run over each below."""
+
+    __test__ = False
+    kind = ""
+
+    @pytest.fixture(autouse=True)
+    def _place(self, tmp_path):
+        self.url = databases.fresh(self.kind, tmp_path)
+
+    async def make_store(self, clock):
+        return SqlTokenStore.from_config({"url": self.url}, clock=clock)
+
+
+class TestSqlTokenStoreOverSqlite(SqlContract):
+    __test__ = True
+    kind = "sqlite"
+
+
+class TestSqlTokenStoreOverPostgres(SqlContract):
+    __test__ = True
+    kind = "postgresql"
+
+
+class TestSqlTokenStoreOverMariaDb(SqlContract):
+    __test__ = True
+    kind = "mariadb"
 
 
 class GetThenDelete(MemoryTokenStore):

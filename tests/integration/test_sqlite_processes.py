@@ -1,14 +1,12 @@
-"""The SQLite store between real processes: races, revocations, kills, locks, a full disk."""
+"""The SQLite store between real processes: revocations, kills, locks, a full disk."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
 import textwrap
 
 import pytest
+from besides import Process
 
 from consolekit.auth.base import AccessContext
 from consolekit.auth.sqlite import SqliteTokenStore
@@ -19,10 +17,10 @@ from consolekit.testing import example_grant, example_session
 
 CLOCK = SystemClock()
 MINE = AccessContext(resume_hash="a" * 64)
-PROCESSES, REDEEMERS, TOKENS = 4, 4, 300
+PROCESSES = 4
 
 PRELUDE = """
-import asyncio, json, os, resource, secrets, signal, sqlite3, sys
+import asyncio, os, resource, secrets, signal, sqlite3, sys
 from pathlib import Path
 from consolekit.auth.base import AccessContext
 from consolekit.auth.sqlite import SqliteTokenStore
@@ -32,46 +30,7 @@ from consolekit.core.types import Secret, SystemClock
 from consolekit.testing import example_grant, example_hash
 
 path, clock = Path(sys.argv[1]), SystemClock()
-
-def tell(what):
-    print(json.dumps(what), flush=True)
-
-def hear():
-    return json.loads(sys.stdin.readline())
-
 """
-
-
-class Process:
-    """A process beside ours; talks in lines of JSON."""
-
-    def __init__(self, path, body):
-        self._popen = subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + textwrap.dedent(body), str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def tell(self, what):
-        self._popen.stdin.write(json.dumps(what) + "\n")
-        self._popen.stdin.flush()
-
-    def hear(self):
-        line = self._popen.stdout.readline()
-        assert line, f"the process ended with {self._popen.wait()}"
-        return json.loads(line)
-
-    def end(self):
-        """Let it end by itself; its exit status."""
-        self._popen.stdin.close()
-        return self._popen.wait()
-
-    def close(self):
-        self._popen.kill()
-        self._popen.wait()
-        for pipe in (self._popen.stdin, self._popen.stdout):
-            pipe.close()
 
 
 @pytest.fixture
@@ -84,7 +43,7 @@ def start(path):
     running = []
 
     def begin(body):
-        running.append(Process(path, body))
+        running.append(Process(PRELUDE + textwrap.dedent(body), str(path)))
         return running[-1]
 
     yield begin
@@ -102,53 +61,6 @@ async def store(path):
 @pytest.fixture
 def tokens(store):
     return StoredTokens(store, clock=CLOCK)
-
-
-REDEEM = f"""
-async def redeemer(tokens, texts, first, won):
-    step = len(texts) // {REDEEMERS}
-    for text in texts[first * step:] + texts[:first * step]:
-        context = AccessContext(resume_hash=example_hash(secrets.token_hex(8)))
-        while True:
-            try:
-                await tokens.validate(Secret(text), context)
-            except TokenRefused:
-                break
-            except StoreUnavailable:
-                continue  # nothing was decided: ask again
-            won.append(text)
-            break
-
-async def main():
-    store = SqliteTokenStore(path, clock=clock)
-    tell("ready")
-    texts, won = hear(), []
-    tokens = StoredTokens(store, clock=clock)
-    async with asyncio.TaskGroup() as group:
-        for first in range({REDEEMERS}):
-            group.create_task(redeemer(tokens, texts, first, won))
-    tell(won)
-    await store.aclose()
-
-asyncio.run(main())
-"""
-
-
-async def test_each_token_has_one_winner_and_none_is_lost(path, start):
-    store = SqliteTokenStore(path, clock=CLOCK)
-    tokens = StoredTokens(store, clock=CLOCK)
-    texts = [(await tokens.issue(example_grant(CLOCK, ttl=600))).reveal() for _ in range(TOKENS)]
-    await store.aclose()
-    processes = [start(REDEEM) for _ in range(PROCESSES)]
-    assert [process.hear() for process in processes] == ["ready"] * PROCESSES
-    for process in processes:
-        process.tell(texts)
-    won = [text for process in processes for text in process.hear()]
-    assert [process.end() for process in processes] == [0] * PROCESSES
-    assert sorted(won) == sorted(texts)
-    dump = b"".join(each.read_bytes() for each in path.parent.iterdir())
-    assert not [text for text in texts if text.encode() in dump], "the file holds a raw token"
-    assert b"web-1" in dump, "it is the right file that was read"
 
 
 async def test_a_fresh_file_is_made_once_by_many(start):

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import attrs
+import databases
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from profiles import examples
 from consolekit.auth.life import GrantLife
 from consolekit.auth.memory import MemoryTokenStore
 from consolekit.auth.records import grant_text, read_grant, read_session, session_text
+from consolekit.auth.sql import SqlTokenStore
 from consolekit.auth.sqlite import SqliteTokenStore
 from consolekit.auth.stored import hash_token
 from consolekit.core.errors import TokenRefused
@@ -49,12 +51,48 @@ class SqliteMachine(TokenStoreMachine):
         shutil.rmtree(self.directory)
 
 
+class SqlMachine(TokenStoreMachine):
+    kind = ""
+
+    async def make_store(self, clock):
+        self.directory = Path(tempfile.mkdtemp())
+        return SqlTokenStore.from_config({"url": databases.fresh(self.kind, self.directory)}, clock=clock)
+
+    def teardown(self):
+        super().teardown()
+        shutil.rmtree(self.directory)
+
+
+class SqlOverSqliteMachine(SqlMachine):
+    kind = "sqlite"
+
+
+class SqlOverPostgresMachine(SqlMachine):
+    kind = "postgresql"
+
+
+class SqlOverMariaDbMachine(SqlMachine):
+    kind = "mariadb"
+
+
 class TestMemory(MemoryMachine.TestCase):
     settings = examples(200)
 
 
 class TestSqlite(SqliteMachine.TestCase):
     settings = examples(50)
+
+
+class TestSqlOverSqlite(SqlOverSqliteMachine.TestCase):
+    settings = examples(15)
+
+
+class TestSqlOverPostgres(SqlOverPostgresMachine.TestCase):
+    settings = examples(15)
+
+
+class TestSqlOverMariaDb(SqlOverMariaDbMachine.TestCase):
+    settings = examples(15)
 
 
 @attrs.frozen(kw_only=True)
