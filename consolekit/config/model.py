@@ -158,7 +158,7 @@ class LimitsConfig:
     )
     idle_seconds: float = option(
         "End a session whose viewer puts nothing in for so long: no key, pointer or clipboard; pictures and "
-        "pings do not count. 0: never.",
+        "pings do not count. Who may only look is never idle. 0: never.",
         0.0,
         check=between(0),
     )

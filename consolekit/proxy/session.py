@@ -21,7 +21,7 @@ from consolekit.core.errors import (
     LimitReached,
     PeerError,
 )
-from consolekit.core.types import Grant, SessionInfo
+from consolekit.core.types import Grant, Mode, SessionInfo
 from consolekit.kit import ConsoleKit
 from consolekit.net.channels import Channel, send_all
 from consolekit.proxy.closecodes import close_code, describe
@@ -252,6 +252,8 @@ class Session:
     def _make_relay(self, viewer: ViewerStream, shake: Shake, server_bytes: bytes) -> Pump:
         around = self._around
         wheel, settings, on_end = around.wheel, around.relay, self._relay_ended
+        if self._info.mode is Mode.VIEW:  # who puts nothing in is not idle for that
+            settings = attrs.evolve(settings, idle_seconds=0.0)
         found = self._console.viewer_filter
         sift = None if found is None else Sift(found)
         if shake.framed:

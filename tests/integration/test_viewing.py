@@ -191,6 +191,24 @@ async def ticked(session) -> None:
         await seen.wait()
 
 
+async def test_who_may_only_look_is_never_idle():
+    clock = ManualClock()
+    relay = RelaySettings(idle_seconds=60, ping_seconds=10_000, stall_seconds=10_000)
+    async with (
+        RfbServer() as server,
+        running(provider(server.address), clock=clock, relay=relay) as gateway,
+        gateway.open((await gateway.link(mode="view")).token.reveal()) as browser,
+    ):
+        await log_in(browser)
+        await browser.send(ENCODINGS + WHOLE)
+        (session,) = gateway.proxy.sessions
+        for _ in range(2):
+            clock.advance(100)
+            await ticked(session)
+            await pictures(browser, 2)
+        assert not session.ended
+
+
 async def test_without_a_filter_every_byte_counts():
     async def chatter(reader, writer):
         while data := await reader.read(100):
