@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import machine
+import vspherewhole
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))  # the vCenter
@@ -46,7 +47,6 @@ _BURSTS = 3  # of so many, beside the one that hangs
 _ROUNDS = 3
 _FIRST_PORT = 5900
 _PATIENCE = 40.0  # seconds that a single measurement may take at the very most
-
 Record = dict[str, Any]
 
 
@@ -60,6 +60,7 @@ class Place:
     password: str
     ca_file: str
     machines: tuple[str, ...]
+    moids: tuple[str, ...]
 
 
 def main() -> None:
@@ -69,7 +70,7 @@ def main() -> None:
     records: list[Record] = [_header()]
     with tempfile.TemporaryDirectory() as directory, _vcenters(Path(directory)) as (place, fronts):
         for number in range(_ROUNDS):  # in turn, so that what else happens here meets everybody
-            for part in (_measured_ours, _measured_scan, _measured_hung):
+            for part in (_measured_ours, _measured_scan, _measured_hung, _measured_whole):
                 records += [{**record, "round": number} for record in part(place, fronts)]
     out.parent.mkdir(exist_ok=True)
     with out.open("a") as file:
@@ -110,8 +111,9 @@ def _vcenters(directory: Path) -> Iterator[tuple[Place, list[Front]]]:
             for _ in range(2)
         ]
         ports = tuple(front.port for front in fronts)
-        uuids = tuple(each["instance_uuid"] for each in machines[:_CONSOLES])
-        yield Place(HOST, ports, USERNAME, PASSWORD, str(simulator.ca_file), uuids), fronts
+        stack.enter_context(vspherewhole.host(simulator, directory))
+        ids = (tuple(each[kind] for each in machines[:_CONSOLES]) for kind in ("instance_uuid", "moid"))
+        yield Place(HOST, ports, USERNAME, PASSWORD, str(simulator.ca_file), *ids), fronts
 
 
 @contextlib.contextmanager
@@ -194,14 +196,12 @@ def _provider(place: Place, port: int) -> Any:
     from consolekit.core.shared import Shared
     from consolekit.providers.webmks.provider import WebMksProvider
 
-    vcenter = {
-        "host": place.host,
-        "port": port,
-        "username": place.username,
-        "password": place.password,
-        "tls": {"ca_file": place.ca_file},
-    }
-    return WebMksProvider.from_config({"vcenter": vcenter}, shared=Shared())
+    return WebMksProvider.from_config({"vcenter": table(place, port)}, shared=Shared())
+
+
+def table(place: Place, port: int) -> dict[str, Any]:
+    account = {"username": place.username, "password": place.password}
+    return {"host": place.host, "port": port, **account, "tls": {"ca_file": place.ca_file}}
 
 
 def _request(server_id: str) -> Any:
@@ -282,11 +282,21 @@ def _used_ports(collector: Any, view: Any) -> set[int]:
 
 
 def _measured_hung(place: Place, fronts: list[Front]) -> Iterator[Record]:
+    yield from _hung(_beside, ("alone", "beside"), place, fronts)
+
+
+def _measured_whole(place: Place, fronts: list[Front]) -> Iterator[Record]:
+    yield from _hung(vspherewhole.beside, ("whole alone", "whole beside"), place, fronts)
+
+
+def _hung(
+    work: Callable[[Connection, Place], None], names: tuple[str, str], place: Place, fronts: list[Front]
+) -> Iterator[Record]:
     from vcfront import hang
 
     well, ill = fronts
-    with _process(_beside, place) as connection:
-        yield _measure("alone", connection, well)
+    with _process(work, place) as connection:
+        yield _measure(names[0], connection, well)
         _told(connection)  # both are logged in
         ill.released.clear()
         ill.when("*", hang)
@@ -294,7 +304,7 @@ def _measured_hung(place: Place, fronts: list[Front]) -> Iterator[Record]:
         if not ill.hung.acquire(timeout=_PATIENCE):
             raise TimeoutError("nothing hangs")
         try:
-            record = _measure("beside", connection, well)
+            record = _measure(names[1], connection, well)
             if not _told(connection):
                 raise AssertionError("the vCenter that hangs has answered")
             yield record
@@ -355,16 +365,18 @@ def render(records: list[Record]) -> str:
         counts = [_calls(records, what, method) for what in _COLUMNS]
         if any(counts):
             lines.append(f"| &nbsp; {method} | " + " | ".join([*map(_plain, counts), ""]) + " |")
-    return "\n".join([*lines, "", *_second(records)])
+    second = _two(records, "", f"{_CONSOLES} at once, warm, two vCenters")
+    third = _two(records, "whole ", f"{vspherewhole.CONSOLES} browsers at once through one gateway")
+    return "\n".join([*lines, "", *second, "", *third])
 
 
-def _second(records: list[Record]) -> list[str]:
+def _two(records: list[Record], which: str, title: str) -> list[str]:
     lines = [
-        f"| {_CONSOLES} at once, warm, two vCenters | both well | {_HUNG} wait for one that hangs | ratio |",
+        f"| {title} | both well | {_HUNG} wait for one that hangs | ratio |",
         "| --- | ---: | ---: | ---: |",
     ]
     for figure, title in _ROWS:
-        alone, beside = (_median(records, what, figure) for what in ("alone", "beside"))
+        alone, beside = (_median(records, which + what, figure) for what in ("alone", "beside"))
         lines.append(
             f"| {title} (the other's) | {_plain(alone)} | {_plain(beside)} | x{_plain(beside / alone)} |"
         )
@@ -381,10 +393,7 @@ def _calls(records: list[Record], what: str, method: str) -> float:
 
 
 def _plain(value: float) -> str:
-    """Three digits that count."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3g}"
 
 
 if __name__ == "__main__":
