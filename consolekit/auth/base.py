@@ -163,6 +163,18 @@ class TokenStore(ABC):
     config_schema: ClassVar[dict[str, Any]] = {"type": "object", "additionalProperties": False}
 
     @classmethod
+    def check_config(cls, config: dict[str, Any]) -> None:
+        """Look at what no schema can say, without opening or connecting to anything. Default: nothing.
+
+        Args:
+            config: What ``from_config`` would get.
+
+        Raises:
+            ConfigError: ``from_config`` would refuse it.
+        """
+        return
+
+    @classmethod
     @abstractmethod
     def from_config(cls, config: dict[str, Any], *, clock: Clock) -> Self:
         """Build from the operator's table, which ``config_schema`` has already accepted.

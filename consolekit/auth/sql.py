@@ -64,6 +64,15 @@ class SqlTokenStore(TokenStore):
         self._news: News = Notified(pool) if pool.dialect == "postgresql" else Polled()
 
     @classmethod
+    def check_config(cls, config: dict[str, Any]) -> None:
+        """Read URL and files.
+
+        Raises:
+            ConfigError: the URL is none of ours, a file cannot be read, or the driver is not installed.
+        """
+        read_options(config)
+
+    @classmethod
     def from_config(cls, config: dict[str, Any], *, clock: Clock) -> Self:
         """Name the database; nothing is connected yet.
 

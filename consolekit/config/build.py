@@ -308,19 +308,26 @@ def _store_class(loaded: Loaded) -> tuple[type[TokenStore] | None, dict[str, Any
     tokens = loaded.config.tokens
     try:
         cls: type[TokenStore] = load(STORES, tokens.store, TokenStore)
-        return cls, _checked_options(loaded, cls.config_schema, tokens.options, ("tokens",)), []
+        options = _checked_options(loaded, cls.config_schema, tokens.options, ("tokens",))
     except PluginError as exc:
         return None, {}, [_plugin_problem("tokens.store", exc)]
     except ConfigError as exc:
         return None, {}, list(exc.problems)
     except ValueError as exc:
         return None, {}, [Problem("tokens.store", f"this store's config_schema is {exc}; tell its author")]
+    try:
+        cls.check_config(options)
+    except ConfigError as exc:
+        return None, {}, _of_tokens(exc)
+    return cls, options, []
 
 
 def _open_store(cls: type[TokenStore], options: dict[str, Any], clock: Clock) -> TokenStore:
     try:
         return cls.from_config(options, clock=clock)
     except ConfigError as exc:
-        raise ConfigError(
-            [p if p.path.startswith("tokens") else _inside("tokens", p) for p in exc.problems]
-        ) from exc
+        raise ConfigError(_of_tokens(exc)) from exc
+
+
+def _of_tokens(exc: ConfigError) -> list[Problem]:
+    return [p if p.path.startswith("tokens") else _inside("tokens", p) for p in exc.problems]

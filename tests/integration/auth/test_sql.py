@@ -198,5 +198,6 @@ async def test_a_wrong_password_is_told_without_it(kind, clock, tmp_path, caplog
 
 def test_nothing_is_connected_before_the_first_call(clock):
     assert SqlTokenStore.from_config({"url": "postgresql://u@192.0.2.1/d"}, clock=clock).shared is True
-    with pytest.raises(ConfigError):
-        SqlTokenStore.from_config({"url": "nonsense"}, clock=clock)
+    for read in (SqlTokenStore.check_config, lambda config: SqlTokenStore.from_config(config, clock=clock)):
+        with pytest.raises(ConfigError):
+            read({"url": "nonsense"})
