@@ -110,7 +110,6 @@ class HttpTokens(LastingTokens):
     """
 
     kind: ClassVar[str] = "http"
-    single_use: ClassVar[bool] = True
     config_schema: ClassVar[Mapping[str, Any]] = CONFIG_SCHEMA
 
     def __init__(

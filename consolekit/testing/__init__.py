@@ -7,11 +7,13 @@ from consolekit.testing.clock import ManualClock
 from consolekit.testing.examples import example_grant, example_hash, example_session
 from consolekit.testing.handshakes import Arrives, check_handshake, check_refusal
 from consolekit.testing.tokens import TokenStoreContract
+from consolekit.testing.validators import TokenValidatorContract
 
 __all__ = [
     "Arrives",
     "ManualClock",
     "TokenStoreContract",
+    "TokenValidatorContract",
     "check_handshake",
     "check_refusal",
     "example_grant",
