@@ -137,8 +137,8 @@ class SingleUse(SpentInStore):
     """Another validator's tokens, each good for one session: what is redeemed is noted in the store.
 
     The inner validator says what a token stands for, each time; the store says whether it may be used
-    still, and by whom. A revoked grant leaves the store, so the same token could be noted again: the orders
-    that every proxy follows cut what it opens (``proxy.sessions``), for longer than such a token can live.
+    still, and by whom. A revoked grant leaves the store, or was never there: so the orders themselves are
+    asked before a token is noted, and they are kept for longer than a token of ours can live.
 
     Args:
         inner: Whose tokens; two different texts must never be the same token to it.
@@ -152,7 +152,7 @@ class SingleUse(SpentInStore):
     ) -> None:
         super().__init__(store, clock=clock, grace_seconds=grace_seconds)
         self._inner = inner
-        self.seconds = inner.seconds + 2 * STORE_SECONDS
+        self.seconds = inner.seconds + 3 * STORE_SECONDS
 
     def name_of(self, token: Secret) -> str:
         """The SHA-256 of the token, whatever its form."""
@@ -166,13 +166,14 @@ class SingleUse(SpentInStore):
         """What the token stands for, and whether it is used.
 
         Raises:
-            TokenRefused: the inner validator refuses it.
+            TokenRefused: the inner validator refuses it, or it is revoked.
             StoreUnavailable: it could not be told in time.
         """
         life = await self._inner.inspect(token, context)
         try:
             kept = await _in_time(self._store.inspect(self.name_of(token)))
-        except TokenRefused:  # not redeemed yet
+        except TokenRefused:  # not redeemed yet, or revoked
+            await self._check_orders(life.grant)
             return life
         return attrs.evolve(kept, grant=attrs.evolve(kept.grant, target=life.grant.target))
 
@@ -180,15 +181,21 @@ class SingleUse(SpentInStore):
         """Redeem the token, or resume with it.
 
         Raises:
-            TokenRefused: the inner validator refuses it, or it is used or expired.
+            TokenRefused: the inner validator refuses it, or it is used, expired or revoked.
             StoreUnavailable: it could not be told in time.
         """
         life = await self._inner.inspect(token, context)
         name, noted = self.name_of(token), attrs.evolve(life.grant, target=None)
         if life.live(self._clock.now()):
+            await self._check_orders(noted)
             await _in_time(self._note(name, noted))
         grant = await _in_time(self._store.take(name, resume_hash=context.resume_hash))
         return attrs.evolve(grant, target=life.grant.target)
+
+    async def _check_orders(self, grant: Grant) -> None:
+        _, orders = await _in_time(self._store.revocations(-1))
+        if any(order.kills(grant) for order in orders):
+            raise TokenRefused("revoked")
 
     async def _note(self, name: str, grant: Grant) -> None:
         try:

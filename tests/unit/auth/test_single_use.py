@@ -121,6 +121,23 @@ async def test_a_grant_can_be_found_and_revoked(tokens, store, clock):
     assert await store.revoke(Revocation(scope=Scope.GRANT, value="g", at=clock.now())) == 1
 
 
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("scope", [Scope.GRANT, Scope.SERVER, Scope.SUBJECT])
+async def test_what_is_revoked_opens_nothing(tokens, inner, store, clock, scope, used):
+    """Used or not: the store never knew it, or knows it no more."""
+    if used:
+        await tokens.validate(TOKEN, MINE)
+    value = {Scope.GRANT: "g", Scope.SERVER: "web-1", Scope.SUBJECT: "ann"}[scope]
+    await store.revoke(Revocation(scope=scope, value=value, at=clock.now()))
+    for ask in (tokens.validate, tokens.inspect):
+        with pytest.raises(TokenRefused, match="revoked"):
+            await ask(TOKEN, MINE)
+    assert await store.grants() == []
+    inner.grant = attrs.evolve(inner.grant, id="later", issued_at=clock.now() + 1)
+    if scope is not Scope.GRANT:
+        assert (await tokens.validate(TOKEN, MINE)).id == "later"
+
+
 async def test_the_rest_is_the_issuers(tokens, inner):
     assert tokens.recognises(TOKEN)
     assert not tokens.recognises(Secret("x"))
