@@ -18,6 +18,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from consolekit.auth.nova import NovaTokens
+from consolekit.auth.sql import SqlTokenStore
 from consolekit.auth.sqlite import SqliteTokenStore, default_path
 from consolekit.cli.main import cli
 from consolekit.config import model
@@ -148,7 +149,7 @@ def configuration() -> str:
         head = ["key", "default", "what it decides", "variable"]
         parts.append(f"## `[{name}]`\n\n{_first_line(section)}\n\n{table(head, rows)}")
         if name == "tokens":
-            parts.append(_sqlite())
+            parts += [_sqlite(), _sql()]
         if name == "api":
             parts.append(f"### `[api.keys.NAME]`\n\n{_first_line(model.ApiKey)}\n\n{_fields(model.ApiKey)}")
     provider = f"{_first_line(model.ProviderConfig)}\n\n{_fields(model.ProviderConfig)}"
@@ -187,6 +188,10 @@ def _sqlite() -> str:
     text += " `/var/lib/consolekit/consolekit.db`, or `consolekit/consolekit.db` in `$XDG_STATE_HOME`."
     rows = [[f"`{name}`", "see there", text]]
     return f'### With `store = "sqlite"`\n\n{table(["key", "default", "what it decides"], rows)}'
+
+
+def _sql() -> str:
+    return f'### With `store = "sql"`\n\n{_properties(SqlTokenStore.config_schema)}'
 
 
 def _vnc() -> str:

@@ -67,6 +67,12 @@ class ProxyConfig:
     allow_no_origin: bool = option(
         "Whether clients that are no browsers (they send no Origin) may open consoles.", True
     )
+    workers: int = option(
+        "Processes that serve, on the same addresses, with a parent that starts them anew where one ends, "
+        "reloads on SIGHUP, and shows their figures as one. 0: one process, without a parent.",
+        0,
+        check=between(0, 64),
+    )
     web_root: Path | None = option(
         "Directory of your own noVNC (with `core/rfb.js` in it), or of another viewer's pages such as "
         "spice-html5. Empty: the noVNC that came along.",
@@ -126,11 +132,12 @@ class AdminConfig:
 
 @attrs.frozen(kw_only=True)
 class TokensConfig:
-    """The tokens in links. The store's own keys stand here too (`sqlite`: `path`)."""
+    """The tokens in links. The store's own keys stand here too (`sqlite`: `path`; `sql`: `url`)."""
 
     store: str = option(
-        "Where tokens are kept: `sqlite` (a file; several processes of one machine), `memory` (one "
-        "process, forgotten with it), or a store of an installed package.",
+        "Where tokens are kept: `sqlite` (a file; several processes of one machine), `sql` "
+        "(PostgreSQL or MariaDB; several machines), `memory` (one process, forgotten with it), or a store of "
+        "an installed package.",
         "sqlite",
         check=word,
     )
