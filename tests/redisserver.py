@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -111,6 +114,19 @@ class RedisServer:
     def store(self, clock: Clock, *, prefix: str = "consolekit") -> RedisTokenStore:
         """A store on it, over its unix socket."""
         return RedisTokenStore(RedisSettings(path=str(self.socket), prefix=prefix), clock=clock)
+
+
+@functools.cache
+def shared_server() -> RedisServer:
+    """The one Redis of this test process, for tests that do it no harm."""
+    server = RedisServer()
+    atexit.register(server.close)
+    return server
+
+
+def fresh_options() -> dict[str, str]:
+    """The options of an empty store on it."""
+    return {"url": f"unix://{shared_server().socket}", "prefix": secrets.token_hex(4)}
 
 
 def _packed(*words: str) -> bytes:

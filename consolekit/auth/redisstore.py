@@ -75,6 +75,15 @@ class RedisTokenStore(TokenStore):
         self._looked = False
 
     @classmethod
+    def check_config(cls, config: dict[str, Any]) -> None:
+        """Look at the URL and the files.
+
+        Raises:
+            ConfigError: the URL is none of Redis, or a file cannot be read.
+        """
+        settings_from_config(config)
+
+    @classmethod
     def from_config(cls, config: dict[str, Any], *, clock: Clock) -> Self:
         """Build; Redis itself is asked at the first call.
 

@@ -6,6 +6,7 @@ import asyncio
 
 import databases
 import pytest
+import redisserver
 from besides import Process
 
 from consolekit.auth.base import TokenStore
@@ -27,6 +28,7 @@ PLACES = {
     "sql over sqlite": lambda folder: ("sql", {"url": databases.fresh("sqlite", folder)}),
     "sql over postgresql": lambda folder: ("sql", {"url": databases.fresh("postgresql", folder)}),
     "sql over mariadb": lambda folder: ("sql", {"url": databases.fresh("mariadb", folder)}),
+    "redis": lambda folder: ("redis", redisserver.fresh_options()),
 }
 
 REDEEM = """

@@ -11,7 +11,7 @@ from redisserver import RedisServer
 from consolekit.auth.base import AccessContext
 from consolekit.auth.redisstore import RedisTokenStore
 from consolekit.auth.stored import StoredTokens
-from consolekit.core.errors import StoreUnavailable, TokenRefused
+from consolekit.core.errors import ConfigError, StoreUnavailable, TokenRefused
 from consolekit.core.types import Revocation, Scope, SystemClock
 from consolekit.testing import ManualClock, example_grant, example_hash, example_session
 
@@ -190,6 +190,12 @@ async def test_two_sites_share_a_redis_by_their_prefix(redis, store):
     assert await other.grants() == []
     await other.put(example_hash("a"), example_grant(SystemClock()))
     await other.aclose()
+
+
+def test_a_wrong_table_is_told_without_redis():
+    with pytest.raises(ConfigError, match="must begin with redis://"):
+        RedisTokenStore.check_config({"url": "http://cache"})
+    RedisTokenStore.check_config({"url": "redis://there-is-none.invalid"})
 
 
 async def test_a_closed_store_says_so_and_closes_twice(redis):
