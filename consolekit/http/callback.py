@@ -28,6 +28,7 @@ from consolekit.core.types import Clock, ConsoleKey, Secret
 from consolekit.http.callbackreply import LONGEST_REPLY, Defaults, grant_of
 
 _AT_ONCE: Final = 64
+_SECONDS: Final = 0.9 * STORE_SECONDS  # before whoever waits for us loses patience
 _HEADERS: Final = 16 * 1024
 _VISIBLE: Final = re.compile(r"[!-~]{1,4096}")  # RFC 9110, 5.5, without blanks
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*")  # RFC 3986, 3.3
@@ -186,7 +187,8 @@ class HttpTokens(LastingTokens):
             )
         try:
             async with asyncio.timeout(self.seconds):
-                return await self._client.fetch(self._request(text), raise_error=False)
+                # shielded: a request that nobody waits for any more ends by itself, and tells nobody
+                return await asyncio.shield(self._client.fetch(self._request(text), raise_error=False))
         except TimeoutError:
             raise StoreUnavailable(f"the token service gave no answer within {self.seconds:g} s") from None
         except Exception as exc:
@@ -199,8 +201,8 @@ class HttpTokens(LastingTokens):
         return HTTPRequest(
             f"{self._url}/{quote(text, safe='')}",
             headers=headers,
-            connect_timeout=STORE_SECONDS,
-            request_timeout=STORE_SECONDS,  # from the same instant: both end together
+            connect_timeout=_SECONDS,
+            request_timeout=_SECONDS,  # from the same instant: connecting is a part of it
             follow_redirects=False,
             decompress_response=False,
             user_agent="consolekit",
