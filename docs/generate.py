@@ -18,6 +18,8 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from consolekit.auth.nova import NovaTokens
+from consolekit.auth.sealed import SealedTokens
+from consolekit.auth.redisstore import RedisTokenStore
 from consolekit.auth.sql import SqlTokenStore
 from consolekit.auth.sqlite import SqliteTokenStore, default_path
 from consolekit.cli.main import cli
@@ -149,13 +151,13 @@ def configuration() -> str:
         head = ["key", "default", "what it decides", "variable"]
         parts.append(f"## `[{name}]`\n\n{_first_line(section)}\n\n{table(head, rows)}")
         if name == "tokens":
-            parts += [_sqlite(), _sql()]
+            parts += [_sqlite(), _sql(), _redis()]
         if name == "api":
             parts.append(f"### `[api.keys.NAME]`\n\n{_first_line(model.ApiKey)}\n\n{_fields(model.ApiKey)}")
     provider = f"{_first_line(model.ProviderConfig)}\n\n{_fields(model.ProviderConfig)}"
     validator = f"{_first_line(model.ValidatorConfig)}\n\n{_fields(model.ValidatorConfig)}"
     parts += [f"## `[providers.NAME]`\n\n{provider}", _vnc(), _stream()]
-    return "\n".join([*parts, f"## `[validators.NAME]`\n\n{validator}", _nova()])
+    return "\n".join([*parts, f"## `[validators.NAME]`\n\n{validator}", _sealed(), _nova()])
 
 
 def _default(value: Any) -> str:
@@ -194,6 +196,10 @@ def _sql() -> str:
     return f'### With `store = "sql"`\n\n{_properties(SqlTokenStore.config_schema)}'
 
 
+def _redis() -> str:
+    return f'### With `store = "redis"`\n\n{_properties(RedisTokenStore.config_schema)}'
+
+
 def _vnc() -> str:
     schema = VncProvider.config_schema
     server = schema["properties"]["servers"]["additionalProperties"]
@@ -215,6 +221,10 @@ def _stream() -> str:
         f"`tls` holds the keys of VNC's, but for `allow_anonymous`. {tls['description']}\n\n"
         f"#### `[providers.NAME.adopt]`\n\n{adopt['description']}\n\n{_properties(adopt)}"
     )
+
+
+def _sealed() -> str:
+    return f'### `use = "sealed"`\n\n{_properties(SealedTokens.config_schema)}'
 
 
 def _nova() -> str:
