@@ -76,6 +76,18 @@ class Postgres:
         children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
         return [first, *map(int, children)]
 
+    def use_tls(self, certificate: bytes) -> None:
+        """From now on it has this certificate and key (PEM), and takes TLS beside plain connections."""
+        pem = self._folder / "data" / "server.pem"
+        pem.write_bytes(certificate)
+        pem.chmod(0o600)
+        if self._as:
+            shutil.chown(pem, "postgres", "postgres")
+        for name, value in (("ssl_cert_file", pem.name), ("ssl_key_file", pem.name), ("ssl", "on")):
+            self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.stop("fast")
+        self.start()
+
     def freeze(self) -> None:
         """All its processes stand still; connections stay, and new ones are taken by the kernel alone."""
         for pid in self._pids():
@@ -85,6 +97,23 @@ class Postgres:
         """They go on."""
         for pid in self._pids():
             os.kill(pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End all its processes at once, as when memory runs out."""
+        for pid in self._pids():
+            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.CalledProcessError):  # it waits for the last one's end
+            self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-s", "-m", "immediate", "stop")
+
+    def admit(self, address: str, subnet: str) -> None:
+        """Listen there too, and let that network in; it is started again for that."""
+        data = self._folder / "data"
+        with (data / "postgresql.conf").open("a") as conf:
+            conf.write(f"listen_addresses='127.0.0.1,{address}'\n")
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {subnet} scram-sha-256\n")
+        self.stop("fast")
+        self.start()
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """What an administrator does by hand; the rows as text."""

@@ -24,6 +24,7 @@ CONFIG_SCHEMA: Final[dict[str, Any]] = {
         "url": {
             "type": "string",
             "minLength": 1,
+            "writeOnly": True,  # whole: where a password ends that was not percent-encoded, nobody can say
             "description": "The database: `postgresql://user@host/name`, `mariadb://user@host/name`, or "
             "`sqlite:////absolute/path`. A password may stand in it; better it has a file of its own.",
         },

@@ -5,6 +5,7 @@ import re
 
 import databases
 import pytest
+import trustme
 from sqlalchemy import select, text
 
 from consolekit.auth.base import STORE_SECONDS
@@ -204,3 +205,24 @@ async def test_a_closed_store_is_unavailable_and_closing_waits_for_no_server(ser
         server.thaw()
     with pytest.raises(StoreUnavailable, match="closed"):
         await store.grants()
+
+
+async def test_with_a_ca_file_the_connection_is_encrypted_and_the_server_verified(tmp_path):
+    server, ca = databases.postgres_server(), trustme.CA()
+    server.use_tls(ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
+    for name, authority in (("ours", ca), ("other", trustme.CA())):
+        authority.cert_pem.write_to_path(tmp_path / name)
+    database = server.database()
+    config = {"url": server.url(database), "ca_file": str(tmp_path / "ours")}
+    store = SqlTokenStore.from_config(config, clock=CLOCK)
+    await store.revocations(-1)
+    encrypted = (
+        f"SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE datname='{database}'"
+    )
+    assert server.sql(encrypted).split() == ["t"], "the one that listens, too"
+    await store.aclose()
+    config["ca_file"] = str(tmp_path / "other")
+    stranger = SqlTokenStore.from_config(config, clock=CLOCK)
+    with pytest.raises(StoreUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        await stranger.grants()
+    await stranger.aclose()

@@ -7,6 +7,7 @@ import trustme
 
 from consolekit.auth import sqlurl
 from consolekit.auth.sqlurl import CONFIG_SCHEMA, read_options
+from consolekit.config.annotations import MASK, masked
 from consolekit.core.errors import ConfigError
 from consolekit.core.schema import problems_of, validator_of
 
@@ -116,6 +117,11 @@ def test_a_ca_file_that_is_none_is_refused(tmp_path):
 def test_a_missing_driver_is_told_with_its_extra(kind, extra, monkeypatch):
     monkeypatch.setattr(sqlurl.importlib.util, "find_spec", lambda name: None)
     assert f"pip install 'consolekit[{extra}]'" in refusal({"url": f"{kind}://u@h/d"})[0][1]
+
+
+def test_a_url_is_never_shown():
+    table = {"url": f"postgresql://u:pa/{CANARY}@h/d", "password_file": "/x"}
+    assert masked(table, [CONFIG_SCHEMA]) == {"url": MASK, "password_file": "/x"}
 
 
 def test_the_schema_takes_what_is_documented_and_nothing_else():
