@@ -132,12 +132,12 @@ class AdminConfig:
 
 @attrs.frozen(kw_only=True)
 class TokensConfig:
-    """The tokens in links. The store's own keys stand here too (`sqlite`: `path`; `sql`: `url`)."""
+    """The tokens in links. The store's own keys stand here too (`sqlite`: `path`; `sql`, `redis`: `url`)."""
 
     store: str = option(
         "Where tokens are kept: `sqlite` (a file; several processes of one machine), `sql` "
-        "(PostgreSQL or MariaDB; several machines), `memory` (one process, forgotten with it), or a store of "
-        "an installed package.",
+        "(PostgreSQL or MariaDB; several machines), `redis` (Redis or Valkey; several machines), `memory` "
+        "(one process, forgotten with it), or a store of an installed package.",
         "sqlite",
         check=word,
     )
