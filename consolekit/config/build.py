@@ -7,7 +7,6 @@ the others, so that everything wrong is told at once. Knows no HTTP and opens no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -15,7 +14,7 @@ import attrs
 from consolekit.auth.base import TokenIssuer, TokenStore, TokenValidator
 from consolekit.auth.stored import SingleUse, StoredTokens
 from consolekit.config.annotations import with_paths
-from consolekit.config.layers import PathKey
+from consolekit.config.layers import PathKey, expanded
 from consolekit.config.load import Loaded, name_origins
 from consolekit.config.model import Config
 from consolekit.core.errors import ConfigError, PluginError, Problem
@@ -263,7 +262,11 @@ def _checked_options(
         raise ConfigError(name_origins(loaded.tree, problems))
 
     def resolve(inner: PathKey, text: str) -> str:
-        return str(loaded.tree.origin((*path, *inner)).base / Path(text).expanduser())
+        try:
+            return str(loaded.tree.origin((*path, *inner)).base / expanded(text))
+        except ValueError as exc:
+            wrong = Problem(".".join((*path, *inner)), str(exc))
+            raise ConfigError(name_origins(loaded.tree, [wrong])) from None
 
     absolute: dict[str, Any] = with_paths(table, [schema], resolve)
     return absolute

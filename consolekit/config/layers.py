@@ -19,6 +19,9 @@ from consolekit.core.errors import ConfigError, Problem
 ENV_PREFIX = "CONSOLEKIT_"
 DEFAULT_FILE = Path("/etc/consolekit/consolekit.toml")
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_DEEPEST = 32  # levels of tables and arrays; what is above is no configuration
+_TOO_DEEP = f"is nested over {_DEEPEST} levels deep"
+_TOO_LONG = "holds a whole number of more than 64 bits"
 _VARIABLE = re.compile(r"[A-Za-z0-9_.-]+(__[A-Za-z0-9_.-]+)+")
 PathKey = tuple[str, ...]
 
@@ -89,6 +92,18 @@ class Tree:
         return next((of for known, of in self.origins.items() if known[: len(path)] == path), DEFAULT)
 
 
+def expanded(text: str) -> Path:
+    """A path in which ``~`` and ``~name`` stand for homes.
+
+    Raises:
+        ValueError: nobody of that name is known here.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("begins with the home directory of somebody who is not known here") from None
+
+
 def find_file(explicit: Path | None, env: Mapping[str, str]) -> Path | None:
     """Which file: the given one, ``$CONSOLEKIT_CONFIG``, the system's if it is there. Nothing else.
 
@@ -105,19 +120,50 @@ def add_file(tree: Tree, file: Path) -> None:
     """Lay a TOML file under everything.
 
     Raises:
-        ConfigError: it cannot be read, or is no TOML; with line and column.
+        ConfigError: it cannot be read, is no TOML (with line and column), or is more than a configuration.
     """
     try:
-        data = tomllib.loads(file.read_bytes().decode("utf-8"))
+        data = _read(file.read_bytes().decode("utf-8"))
     except OSError as exc:
         raise ConfigError([Problem(str(file), f"cannot be read: {exc.strerror}")]) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError([Problem(str(file), f"is not UTF-8 (at byte {exc.start})")]) from exc
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError([_syntax_problem(file, str(exc))]) from exc
+    except ValueError as exc:
+        raise ConfigError([Problem(str(file), str(exc))]) from None
     origin = Origin(kind="file", name=str(file), base=file.absolute().parent)
     for key, value in data.items():
         tree.set((key,), value, origin)
+
+
+def _read(text: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        TOMLDecodeError: it is none.
+        ValueError: it is nested too deep, or holds a whole number of more than 64 bits (TOML 1.0, Integer).
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except ValueError:  # of int(): thousands of digits
+        raise ValueError(_TOO_LONG) from None
+    _check_size(data, 0)
+    return data
+
+
+def _check_size(value: Any, level: int) -> None:
+    if level > _DEEPEST:
+        raise ValueError(_TOO_DEEP)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(_TOO_LONG)
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_size(item, level + 1)
 
 
 def _syntax_problem(file: Path, text: str) -> Problem:
@@ -181,8 +227,8 @@ def _value(text: str, *, is_text: bool) -> tuple[Any, str | None]:
     if is_text:
         return text, None
     try:
-        found = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        found = _read(f"value = {text}")
+    except ValueError:
         return text, None
     return (found["value"], text) if list(found) == ["value"] else (text, None)
 

@@ -21,6 +21,7 @@ from consolekit.config.layers import (
     add_environment,
     add_file,
     add_flags,
+    expanded,
     find_file,
 )
 from consolekit.config.model import Config, settings
@@ -128,4 +129,7 @@ def _make_paths_absolute(tree: Tree) -> None:
         table = tree.data.get(section)
         value = table.get(key) if isinstance(table, dict) else None
         if table and isinstance(value, str) and value:
-            table[key] = str(tree.origin((section, key)).base / Path(value).expanduser())
+            try:
+                table[key] = str(tree.origin((section, key)).base / expanded(value))
+            except ValueError:  # it stays, and is told with all that is wrong in its place
+                continue

@@ -24,6 +24,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, override
 
+from consolekit.config.layers import expanded
 from consolekit.config.model import (
     AdminConfig,
     ApiConfig,
@@ -121,7 +122,7 @@ def _maybe_path(value: Any, _: Any) -> Path | None:
     text = _strict(str)(value, str)
     if "\0" in text:
         raise ValueError("must not hold a zero byte")
-    return Path(text).expanduser() if text else None
+    return expanded(text) if text else None
 
 
 def _words(value: Any, _: Any) -> tuple[str, ...]:

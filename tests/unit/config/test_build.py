@@ -132,6 +132,13 @@ def test_paths_are_absolute_by_where_they_were_written(
     assert made["b"].options == {"ca": str(tmp_path / "here" / "ca.pem")}  # type: ignore[attr-defined]  # too
 
 
+def test_the_home_of_nobody_is_told_with_its_key(tmp_path: Path) -> None:
+    loaded = configured(tmp_path, '[providers.a]\nuse = "FakeProvider"\nca = "~nobody-of-this-name/ca.pem"\n')
+    assert problems(loaded) == [
+        "providers.a.ca: begins with the home directory of somebody who is not known here"
+    ]
+
+
 def test_a_password_of_digits_from_the_environment_is_text(tmp_path: Path) -> None:
     loaded = configured(
         tmp_path,

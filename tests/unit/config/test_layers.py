@@ -87,6 +87,10 @@ def test_nothing_of_the_working_directory_is_read(tmp_path: Path, monkeypatch: p
         (b'a = "s3cret', ":end of file", "is not TOML"),
         (b"a = 1\na = 2\n", ":2:6", "is not TOML: cannot overwrite a value"),
         (b"a = '\xff'", "", "is not UTF-8 (at byte 5)"),
+        (b"a = " + b"[" * 2000 + b"]" * 2000, "", "is nested over 32 levels deep"),
+        (b".".join([b"a"] * 34) + b" = 1", "", "is nested over 32 levels deep"),
+        (b"a = 1" + b"0" * 5000, "", "holds a whole number of more than 64 bits"),
+        (b"a = [{ b = 0x8000000000000000 }]", "", "holds a whole number of more than 64 bits"),
     ],
 )
 def test_a_broken_file_is_told_with_its_place(tmp_path: Path, text: bytes, place: str, said: str) -> None:
@@ -100,6 +104,14 @@ def test_a_broken_file_is_told_with_its_place(tmp_path: Path, text: bytes, place
     assert "s3cret" not in str(problem)
     if not problem.path.endswith(place):  # later Pythons count the end of the file as a position
         assert place == ":end of file"
+
+
+def test_what_is_just_small_enough(tmp_path: Path) -> None:
+    file, tree = tmp_path / "c.toml", Tree()
+    deepest = b".".join([b"b"] * 32)
+    file.write_bytes(b"a = [9223372036854775807, -9223372036854775808, true]\n" + deepest + b" = 1\n")
+    add_file(tree, file)
+    assert tree.data["a"] == [2**63 - 1, -(2**63), True]
 
 
 @pytest.mark.parametrize("name", ["missing.toml", "."])
@@ -118,12 +130,15 @@ def test_variables_are_toml_or_plain_text() -> None:
         LOG__LEVEL="5",
         TOKENS__PATH="/var/x y",
         A__INJECTED="1\nb = 2",
+        A__DIGITS="9" * 20,
+        A__MORE="9" * 5000,
+        A__BRACKETS="[" * 2000,
     )
     assert tree.data == {
         "tokens": {"seconds": 90, "path": "/var/x y"},
         "proxy": {"allowed_origins": ["https://a"], "allow_no_origin": False},
         "log": {"level": "5"},
-        "a": {"injected": "1\nb = 2"},
+        "a": {"injected": "1\nb = 2", "digits": "9" * 20, "more": "9" * 5000, "brackets": "[" * 2000},
     }
     assert tree.origin(("tokens", "seconds")).text == "90"
 

@@ -62,6 +62,15 @@ def test_home_and_absolute_paths(file: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (proxy.cert, proxy.key) == (Path("/home/x/c.pem"), Path("/k.pem"))
 
 
+def test_the_home_of_nobody(file: Path) -> None:
+    file.write_text("[proxy]\ncert = '~nobody-of-this-name/c.pem'\n")
+    assert failure(file, {"CONSOLEKIT_PROXY__KEY": "~nobody-of-this-name/k.pem"}) == [
+        "proxy.cert: begins with the home directory of somebody who is not known here",
+        "proxy.key: begins with the home directory of somebody who is not known here "
+        "(set by environment CONSOLEKIT_PROXY__KEY)",
+    ]
+
+
 def test_every_problem_of_every_layer_at_once(file: Path) -> None:
     file.write_text("[proxy]\nlisten = 5\n")
     env = {"CONSOLEKIT_TOKENS__SECONDS": "0", "CONSOLEKIT_LOG_LEVEL": "debug"}
