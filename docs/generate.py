@@ -22,12 +22,15 @@ from consolekit.auth.sealed import SealedTokens
 from consolekit.auth.redisstore import RedisTokenStore
 from consolekit.auth.sql import SqlTokenStore
 from consolekit.auth.sqlite import SqliteTokenStore, default_path
+from consolekit.auth.tokenfile import FileTokens
 from consolekit.cli.main import cli
 from consolekit.config import model
 from consolekit.core.errors import ConsoleKitError, every_error
 from consolekit.core.hookspecs import HookSpecs
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.schema import ConsoleSchema
+from consolekit.http.callback import HttpTokens
+from consolekit.http.callbackreply import REPLY
 from consolekit.providers.stream.provider import StreamProvider
 from consolekit.providers.vnc.provider import VncProvider
 from consolekit.proxy.closecodes import ENDS
@@ -157,7 +160,7 @@ def configuration() -> str:
     provider = f"{_first_line(model.ProviderConfig)}\n\n{_fields(model.ProviderConfig)}"
     validator = f"{_first_line(model.ValidatorConfig)}\n\n{_fields(model.ValidatorConfig)}"
     parts += [f"## `[providers.NAME]`\n\n{provider}", _vnc(), _stream()]
-    return "\n".join([*parts, f"## `[validators.NAME]`\n\n{validator}", _sealed(), _nova()])
+    return "\n".join([*parts, f"## `[validators.NAME]`\n\n{validator}", _file(), _http(), _sealed(), _nova()])
 
 
 def _default(value: Any) -> str:
@@ -234,6 +237,27 @@ def _nova() -> str:
         f'### `use = "nova"`\n\n{_properties(schema)}\n'
         f"#### `[validators.NAME.auth]`\n\n{auth['description']}\n\n{_properties(auth)}"
     )
+
+
+def _file() -> str:
+    return f'### `use = "file"`\n\n{_properties(FileTokens.config_schema)}'
+
+
+def _http() -> str:
+    return f'### `use = "http"`\n\n{_properties(HttpTokens.config_schema)}'
+
+
+def token_reply() -> str:
+    """What a token service may answer."""
+    place = REPLY["properties"]["target"]
+    rows = [*_rows(REPLY, ""), *_rows(place, "target.")]
+    return table(["member", "default", "what it says"], rows)
+
+
+def _rows(schema: Mapping[str, Any], prefix: str) -> Iterable[list[str]]:
+    for name, rule in schema["properties"].items():
+        default = "required" if name in schema["required"] else _default(rule.get("default"))
+        yield [f"`{prefix}{name}`", default, rule["description"]]
 
 
 def _properties(schema: Mapping[str, Any]) -> str:
@@ -318,6 +342,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "configuration": configuration,
     "schema": schema,
     "rest": rest,
+    "token-reply": token_reply,
 }
 
 

@@ -19,6 +19,7 @@ from consolekit.config import model
 from consolekit.core import errors as core_errors
 from consolekit.core.hookspecs import HookSpecs
 from consolekit.core.plugins import HOOKS, PROVIDERS, STORES, VALIDATORS
+from consolekit.http.callbackreply import REPLY
 from consolekit.proxy.closecodes import ENDS
 from consolekit.proxy.metrics import Metrics
 
@@ -116,8 +117,14 @@ def test_every_configuration_key_in_its_section(made: dict[str, str]) -> None:
     for key in ("address", "password_file", "ca_file", "pin_sha256"):
         assert f"| `{key}` |" in by_name["providers.NAME"]
     kinds = [f"{kind}_provider" for kind in ("vnc", "spice", "serial", "mks")]
-    for key in ("auth_url", "password_file", "seconds", *kinds):
+    ours = ("path", "url", "secret_file", "pattern", "console")
+    for key in ("auth_url", "password_file", "seconds", *kinds, *ours):
         assert f"| `{key}` |" in by_name["validators.NAME"]
+
+
+def test_every_member_of_a_token_service_s_answer(made: dict[str, str]) -> None:
+    for name in (*REPLY["properties"], "target.host", "target.port", "target.access"):
+        assert f"| `{name}` |" in made["token-reply"]
 
 
 def test_every_api_operation(made: dict[str, str], generate: ModuleType) -> None:
