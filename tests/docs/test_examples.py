@@ -102,9 +102,10 @@ def run(*command: str, env: dict[str, str], cwd: Path) -> str:
     return done.stdout
 
 
-def test_provider_example_passes_its_own_tests(tmp_path: Path) -> None:
-    env = as_if_installed("acme-provider", tmp_path)
-    tests = EXAMPLES / "acme-provider"
+@pytest.mark.parametrize("example", ["acme-provider", "signed-tokens"])
+def test_examples_pass_their_own_tests(example: str, tmp_path: Path) -> None:
+    env = as_if_installed(example, tmp_path)
+    tests = EXAMPLES / example
     run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests), env=env, cwd=ROOT)
 
 
@@ -125,6 +126,17 @@ def test_installed_provider_is_found_and_configured(tmp_path: Path) -> None:
     consolekit("config", "check", "consolekit.toml", env=env, cwd=tmp_path)
 
 
+def test_installed_validator_is_configured_by_name(tmp_path: Path) -> None:
+    env = as_if_installed("signed-tokens", tmp_path)
+    (tmp_path / "acme.key").write_bytes(b"key")
+    (tmp_path / "consolekit.toml").write_text(
+        '[api]\nauthentication = "none"\n\n'
+        '[providers.lab]\nuse = "vnc"\n[providers.lab.servers.web-1]\naddress = "127.0.0.1:5900"\n\n'
+        '[validators.acme]\nuse = "signed"\nkey_file = "acme.key"\nprovider = "lab"\n'
+    )
+    consolekit("config", "check", "consolekit.toml", env=env, cwd=tmp_path)
+
+
 def test_installed_hook_is_enabled_by_name(tmp_path: Path) -> None:
     env = as_if_installed("audit-hook", tmp_path)
     (tmp_path / "consolekit.toml").write_text(
@@ -134,7 +146,7 @@ def test_installed_hook_is_enabled_by_name(tmp_path: Path) -> None:
     consolekit("config", "check", "consolekit.toml", env=env, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["first.toml", "hypervisors.toml", "vsphere.toml"])
+@pytest.mark.parametrize("name", ["first.toml", "hypervisors.toml", "tokens.toml", "vsphere.toml"])
 def test_configurations_that_are_shown_are_right(name: str, tmp_path: Path) -> None:
     env = {key: value for key, value in os.environ.items() if not key.startswith("CONSOLEKIT_")}
     checked = consolekit("config", "check", str(EXAMPLES / name), env=env, cwd=tmp_path)
