@@ -18,8 +18,8 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from consolekit.auth.nova import NovaTokens
-from consolekit.auth.sealed import SealedTokens
 from consolekit.auth.redisstore import RedisTokenStore
+from consolekit.auth.sealed import SealedTokens
 from consolekit.auth.sql import SqlTokenStore
 from consolekit.auth.sqlite import SqliteTokenStore, default_path
 from consolekit.auth.tokenfile import FileTokens
