@@ -74,6 +74,16 @@ def test_a_link_to_a_file_stays_a_link(path: Path) -> None:
     assert len(read_keys(path).keys) == 2
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_file_keeps_its_owner(path: Path) -> None:
+    """Root rotates the keys of a service with a user of its own."""
+    os.chown(path, 4321, 4322)
+    write_keys(path, read_keys(path).rotated(9))
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (4321, 4322, 0o600)
+    assert len(read_keys(path).keys) == 2
+
+
 def test_a_key_does_not_show_itself(path: Path) -> None:
     key = read_keys(path).sealing
     assert repr(key.material)[2:10] not in repr(read_keys(path))
