@@ -201,7 +201,7 @@ class SqlPool:
         if not self._ready:
             await self._prepare()
         async with self._engine.connect() as db:
-            await db.execution_options(**{_WRITES: write})
+            await self._announce(db, write)
             try:
                 result = await work(db)
                 progress.committing = True
@@ -212,6 +212,11 @@ class SqlPool:
                 raise
         return result
 
+    async def _announce(self, db: AsyncConnection, write: bool) -> None:
+        """SQLite wants to know before a transaction begins; the others lock rows."""
+        if self.dialect == "sqlite":
+            await db.execution_options(**{_WRITES: write})
+
     async def _prepare(self) -> None:
         async with self._preparing:
             if self._ready:
@@ -220,7 +225,7 @@ class SqlPool:
                 _make_private(self._file)
             try:
                 async with self._engine.connect() as db:
-                    await db.execution_options(**{_WRITES: True})
+                    await self._announce(db, True)
                     await prepare(db)
                     await db.commit()
             except ConfigError as exc:
