@@ -86,7 +86,7 @@ def serving(
         command = [*COMMAND, role, "--config", str(config)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
-            yield Served(process, log, _listening(process, log, role))
+            yield Served(process, log, listening(process, log, role))
         finally:
             process.terminate()
             try:
@@ -98,7 +98,7 @@ def serving(
     assert code == 0, log.read_text()
 
 
-def _listening(process: subprocess.Popen[bytes], log: Path, role: str) -> dict[str, str]:
+def listening(process: subprocess.Popen[bytes], log: Path, role: str) -> dict[str, str]:
     """Follow the log until it has said where everything is."""
     urls: dict[str, str] = {}
     last = "API" if role == "serve" else "metrics and probes"

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Mapping
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,10 @@ class ServiceManager:
     def stopping(self) -> None:
         """We end; the watchdog goes on hearing until ``close``."""
         self.tell(STOPPING="1")
+
+    def reloading(self) -> None:
+        """We read our configuration again; ``READY=1`` says when that is done (sd_notify(3))."""
+        self.tell(RELOADING="1", MONOTONIC_USEC=f"{time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def close(self) -> None:
         """Tell nothing more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import click
 
@@ -10,6 +11,7 @@ from consolekit import web
 from consolekit.cli import logs
 from consolekit.cli.frame import Command
 from consolekit.cli.options import config_option, log_options, setting_option
+from consolekit.cli.worker import PARENT
 from consolekit.config.build import build_kit, plugin_problems
 from consolekit.config.certificates import certificate_problems, expiry_problems
 from consolekit.config.consistency import role_problems
@@ -27,6 +29,7 @@ _log = logging.getLogger(__name__)
 @setting_option("--cert", "proxy.cert", "FILE")
 @setting_option("--key", "proxy.key", "FILE")
 @setting_option("--web-root", "proxy.web_root", "DIRECTORY")
+@setting_option("--workers", "proxy.workers", "N")
 @setting_option("--api-listen", "api.listen", "ADDRESS")
 @setting_option("--admin-listen", "admin.listen", "ADDRESS")
 @log_options
@@ -34,8 +37,9 @@ def serve(loaded: Loaded) -> int:
     """Serve browsers, the API and metrics in one process.
 
     Runs until SIGTERM or Ctrl-C, then gives live consoles time to end (timeouts.drain_seconds); a second
-    signal ends them at once. Everything else is set in the configuration: `consolekit config init` writes
-    one with every key explained.
+    signal ends them at once. With --workers, SIGHUP puts new workers with the configuration as it is now in
+    the place of the old ones, which end with their last console. Everything else is set in the configuration:
+    `consolekit config init` writes one with every key explained.
     """
     return _run(loaded, proxy=True, api=True)
 
@@ -47,6 +51,7 @@ def serve(loaded: Loaded) -> int:
 @setting_option("--cert", "proxy.cert", "FILE")
 @setting_option("--key", "proxy.key", "FILE")
 @setting_option("--web-root", "proxy.web_root", "DIRECTORY")
+@setting_option("--workers", "proxy.workers", "N")
 @setting_option("--admin-listen", "admin.listen", "ADDRESS")
 @log_options
 def proxy(loaded: Loaded) -> int:
@@ -78,6 +83,12 @@ def _run(loaded: Loaded, *, proxy: bool, api: bool) -> int:
     if problems:
         raise ConfigError(problems + plugin_problems(loaded))
     logs.set_up(config.log.format, config.log.level)
+    if config.proxy.workers and PARENT not in os.environ:
+        if broken := plugin_problems(loaded):
+            raise ConfigError(broken)
+        from consolekit.cli import supervisor
+
+        return supervisor.run(config, proxy=proxy, api=api)
     kit = build_kit(loaded)
     expired, soon = expiry_problems(config, SystemClock().now())
     for problem in expired + soon:

@@ -22,6 +22,7 @@ from tornado.web import Application
 from consolekit.api.app import make_api
 from consolekit.api.callers import Callers, KeyEntry
 from consolekit.cli.notify import ServiceManager
+from consolekit.cli.worker import PARENT
 from consolekit.config.model import Config
 from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError, ListenFailed, Problem
@@ -67,6 +68,7 @@ class Server:
         self._proxy: Proxy | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._leaving = False
         self.proxy_url = ""
         self.api_url = ""
         self.admin_url = ""
@@ -105,7 +107,8 @@ class Server:
             admin = self._listener("admin", address)
             self.admin_url = _url(address, admin)
             admin.start(self._proxy.admin_application())
-            _log.info("metrics and probes on %s", self.admin_url)
+            if admin.port:  # else it is our parent that shows them
+                _log.info("metrics and probes on %s", self.admin_url)
 
     def _start_api(self) -> None:
         config = self._config
@@ -161,13 +164,28 @@ class Server:
 
     def stop(self) -> None:
         """Ask the server to end: the first time it drains, the second time it ends now."""
-        if self._stop.is_set():
+        if self._leaving:  # with no limit so far; from now on with the usual one
+            self._leaving = False
+            seconds = self._config.timeouts.drain_seconds
+            asyncio.get_running_loop().call_later(seconds, self._hurry.set)
+        elif self._stop.is_set():
             self._hurry.set()
         self._stop.set()
 
+    def leave(self) -> None:
+        """Ask the server to accept nobody any more, and to end with its last console."""
+        self._leaving = not self._stop.is_set()
+        self._stop.set()
+
     async def wait(self) -> None:
-        """Until somebody calls ``stop``."""
+        """Until somebody calls ``stop`` or ``leave``."""
         await self._stop.wait()
+
+    async def drained(self) -> None:
+        """Give live sessions the time that was asked for, then close everything."""
+        config = self._config
+        unlimited = config.limits.session_seconds  # no session lives longer
+        await self.aclose(drain_seconds=unlimited if self._leaving else config.timeouts.drain_seconds)
 
     async def aclose(self, *, drain_seconds: float = 0.0) -> None:
         """Accept nobody, give live sessions their time, close everything."""
@@ -214,14 +232,28 @@ async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> in
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
+    loop.add_signal_handler(signal.SIGUSR1, server.leave)
+    loop.add_signal_handler(signal.SIGHUP, _no_reload)
+    if (lifeline := os.environ.pop(PARENT, "")).isdecimal():
+        loop.add_reader(int(lifeline), _orphaned, server, int(lifeline))
     await server.start()
     gc.freeze()  # what is here now stays: the collector need not look through it again and again
     manager.ready()
     await server.wait()
     manager.stopping()
-    await server.aclose(drain_seconds=config.timeouts.drain_seconds)
+    await server.drained()
     manager.close()
     return 0
+
+
+def _no_reload() -> None:
+    _log.warning("SIGHUP changes nothing here: one process alone cannot reload; set proxy.workers for that")
+
+
+def _orphaned(server: Server, lifeline: int) -> None:
+    asyncio.get_running_loop().remove_reader(lifeline)
+    _log.error("the parent process is gone: this worker ends with its consoles")
+    server.leave()
 
 
 def server_context(cert: Path, key: Path | None) -> ssl.SSLContext:

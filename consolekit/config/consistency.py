@@ -92,6 +92,10 @@ def role_problems(config: Config, *, proxy: bool, api: bool) -> list[Problem]:
                 'be unknown to the other; use "sqlite", or `consolekit serve` for both in one',
             )
         )
+    if config.tokens.store == "memory" and config.proxy.workers > 1:
+        problems.append(
+            Problem("proxy.workers", 'needs a store that several processes see; tokens.store is "memory"')
+        )
     if api and config.api.authentication == "keys" and not config.api.keys:
         problems.append(
             Problem(

@@ -28,7 +28,7 @@ def take_inherited(
         names: What sockets may be for (systemd.socket(5): ``FileDescriptorName=``).
 
     Raises:
-        ListenFailed: a name is none of these, or what was handed over is no listening TCP socket.
+        ListenFailed: a name is none of these, or what was handed over is no listening TCP or unix socket.
     """
     count = environment.pop("LISTEN_FDS", "")
     for_whom = environment.pop("LISTEN_PID", "")
@@ -55,10 +55,9 @@ def _listening(descriptor: int, name: str) -> socket.socket:
         raise ListenFailed(
             f"descriptor {descriptor}, handed over as {name}, is no socket: {exc.strerror}"
         ) from exc
-    tcp = sock.type == socket.SOCK_STREAM and sock.family in (socket.AF_INET, socket.AF_INET6)
-    if not tcp or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    if sock.type != socket.SOCK_STREAM or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         sock.detach()  # it is not ours to close
-        raise ListenFailed(f"descriptor {descriptor}, handed over as {name}, is no listening TCP socket")
+        raise ListenFailed(f"descriptor {descriptor}, handed over as {name}, does not listen for connections")
     sock.setblocking(False)
     sock.set_inheritable(False)
     return sock

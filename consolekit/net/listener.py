@@ -87,9 +87,16 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port it listens on; 0 for a unix socket that was handed over."""
+        if self._sockets[0].family == socket.AF_UNIX:
+            return 0
         port: int = self._sockets[0].getsockname()[1]
         return port
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """What it listens on."""
+        return tuple(self._sockets)
 
     @property
     def pending(self) -> int:
@@ -176,7 +183,7 @@ class Listener:
                     raise
                 self._shed(listening, exc)
                 return
-            self._take(sock, str(address[0]))
+            self._take(sock, str(address[0]) if address else "")  # a unix socket's client has no address
 
     def _shed(self, listening: socket.socket, exc: OSError) -> None:
         """Out of descriptors: turn one caller away with the reserve, then look away for a moment."""

@@ -1,0 +1,80 @@
+"""CLI: the figures of several workers as one page. Knows Prometheus' text; knows no socket and no process.
+
+Sums are right for all that our metrics are: counts, buckets, and gauges of things that are there. What a
+worker had counted when it ended stays in the sum, as it was last seen: a counter never goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+from prometheus_client.core import Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector, CollectorRegistry
+
+_Sample = tuple[str, tuple[tuple[str, str], ...]]
+_LASTING = ("counter", "histogram")
+
+
+@attrs.define
+class _Family:
+    name: str
+    documentation: str
+    type: str
+    values: dict[_Sample, float] = attrs.Factory(dict)
+
+    def add(self, metric: Metric) -> None:
+        for sample in metric.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            self.values[key] = self.values.get(key, 0.0) + sample.value
+
+
+class Figures:
+    """The sum over the workers that are, and over those that were."""
+
+    def __init__(self) -> None:
+        self._ended: dict[str, _Family] = {}
+
+    def page(self, texts: Iterable[str]) -> bytes:
+        """Prometheus' text of the sum.
+
+        Args:
+            texts: What each living worker has just said, in the same format.
+        """
+        families: dict[str, _Family] = {}
+        _add(families, (family for kept in self._ended.values() for family in [_metric(kept)]))
+        for text in texts:
+            _add(families, text_string_to_metric_families(text))
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Given(list(families.values())))
+        return generate_latest(registry)
+
+    def keep(self, text: str) -> None:
+        """Take over what a worker had counted that is gone now: what was last heard of it."""
+        lasting = (family for family in text_string_to_metric_families(text) if family.type in _LASTING)
+        _add(self._ended, lasting)
+
+
+class _Given(Collector):
+    def __init__(self, families: list[_Family]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return [_metric(family) for family in self._families]
+
+
+def _add(families: dict[str, _Family], metrics: Iterable[Metric]) -> None:
+    for metric in metrics:
+        if metric.name.endswith("_created"):  # when a process began to count says nothing of their sum
+            continue
+        family = families.setdefault(metric.name, _Family(metric.name, metric.documentation, metric.type))
+        family.add(metric)
+
+
+def _metric(family: _Family) -> Metric:
+    metric = Metric(family.name, family.documentation, family.type)
+    for (name, labels), value in family.values.items():
+        metric.add_sample(name, dict(labels), value)
+    return metric

@@ -1,0 +1,302 @@
+"""CLI: the parent of several workers: sockets, signals, restarts, one view of their figures.
+
+Serves no console itself. SIGTERM and SIGINT drain the workers, a second one ends them now. SIGHUP starts new
+workers, from the configuration and the program as they are now, and lets the old ones keep their consoles:
+nothing is refused, nothing is cut. New workers that do not come up change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from tornado.web import Application
+
+from consolekit.cli.figures import Figures
+from consolekit.cli.notify import ServiceManager
+from consolekit.cli.worker import Worker
+from consolekit.config.model import Config
+from consolekit.core.address import Address
+from consolekit.core.errors import ConsoleUnavailable, ListenFailed
+from consolekit.http.accesslog import log_request
+from consolekit.http.application import BoundedApplication
+from consolekit.http.handler import Handler, NotFoundHandler
+from consolekit.net.inherited import take_inherited
+from consolekit.net.listener import Listener
+
+_log = logging.getLogger(__name__)
+_START_SECONDS = 60.0
+_QUICK_SECONDS = 5.0  # one that ends sooner after its start than this is not started again at once
+_WATCH_SECONDS = 5.0
+
+
+class Supervisor:
+    """Keeps so many workers running on the same sockets; make it inside the running loop.
+
+    Args:
+        config: What the operator decided, for addresses and the number of workers, who read it themselves.
+        roles: What the workers serve: ``proxy``, ``api``.
+        arguments: The command line that the workers get.
+        manager: Who started us.
+    """
+
+    def __init__(
+        self, config: Config, roles: Sequence[str], arguments: Sequence[str], manager: ServiceManager
+    ) -> None:
+        self._config, self._roles, self._arguments, self._manager = config, roles, arguments, manager
+        self._listeners: dict[str, Listener] = {}
+        self._workers: list[Worker] = []
+        self._watchers: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
+        self._folder = Path(tempfile.mkdtemp(prefix="consolekit-"))
+        self._figures = Figures()
+        self._stop, self._reload = asyncio.Event(), asyncio.Lock()
+        self._exit_code = 0
+
+    async def start(self) -> None:
+        """Listen, and start the workers; back when every one of them serves.
+
+        Raises:
+            ListenFailed: an address cannot be had, or a worker did not come up; its own words are in the log.
+        """
+        inherited = take_inherited(os.environ, (*self._roles, "admin"))
+        addresses = {"proxy": self._config.proxy.listen, "api": self._config.api.listen}
+        for role in self._roles:
+            self._listen(role, addresses[role], inherited.get(role, ()))
+        if self._config.admin.listen is not None or "admin" in inherited:
+            address = self._config.admin.listen or Address("127.0.0.1", 0)
+            self._listen("admin", address, inherited.get("admin", ())).start(self._application())
+            _log.info("metrics and probes on http://%s:%d", address.host, self._listeners["admin"].port)
+        if not await self._started(self._config.proxy.workers):
+            raise ListenFailed("a worker did not come up; what it said stands above")
+
+    def _listen(self, name: str, address: Address, sockets: Sequence[socket.socket]) -> Listener:
+        listener = self._listeners[name] = Listener(address.host, address.port, sockets=sockets)
+        try:
+            listener.bind()
+        except OSError as exc:
+            raise ListenFailed(f"cannot listen on {address}: {exc.strerror or exc}") from exc
+        return listener
+
+    async def _started(self, count: int) -> bool:
+        """Start workers; True if all serve, else none of them is left."""
+        shared = {role: self._listeners[role].sockets for role in self._roles}
+        new = [Worker(next(self._numbers), self._arguments, shared, self._folder) for _ in range(count)]
+        for worker in new:
+            await worker.start()
+            self._workers.append(worker)
+            self._watch(worker)
+        if await self._all_ready(new):
+            return True
+        for worker in new:
+            worker.leaving = True
+            worker.tell(signal.SIGTERM)
+        return False
+
+    async def _all_ready(self, new: Sequence[Worker]) -> bool:
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                for worker in new:
+                    await worker.ready.wait()
+        except TimeoutError:
+            return False
+        return all(worker in self._workers for worker in new)
+
+    def _watch(self, worker: Worker) -> None:
+        task = asyncio.get_running_loop().create_task(self._follow(worker))
+        self._watchers.add(task)
+        task.add_done_callback(self._watchers.discard)
+
+    async def _follow(self, worker: Worker) -> None:
+        """Wait for a worker's end; start another in its place, unless it was told to go."""
+        began = asyncio.get_running_loop().time()
+        code = await worker.ended()
+        self._workers.remove(worker)
+        self._figures.keep(worker.figures)
+        came_up = worker.ready.is_set()
+        worker.ready.set()  # nobody need wait for it any longer
+        if worker.leaving or self._stop.is_set():
+            _log.info("worker %d has ended: %d", worker.number, code)
+            return
+        _log.error("worker %d ended by itself: %s", worker.number, _how(code))
+        if not came_up:
+            return  # whoever waits for it decides
+        if asyncio.get_running_loop().time() - began < _QUICK_SECONDS:
+            await asyncio.sleep(_QUICK_SECONDS)
+        while not self._stop.is_set() and not await self._started(1):
+            _log.error("no worker could be started in its place; the next try is in %g s", _QUICK_SECONDS)
+            await asyncio.sleep(_QUICK_SECONDS)
+
+    # ---- signals
+
+    def stop(self) -> None:
+        """End: the first time the workers drain, the second time they end now."""
+        self._stop.set()
+        for worker in self._workers:
+            worker.leaving = True
+            worker.tell(signal.SIGTERM)
+
+    async def reload(self) -> None:
+        """Put new workers in the place of the old ones, which stay for as long as their consoles live."""
+        async with self._reload:
+            old = [worker for worker in self._workers if not worker.leaving]
+            self._manager.reloading()
+            _log.info("reload: starting %d new workers", self._config.proxy.workers)
+            if await self._started(self._config.proxy.workers):
+                for worker in old:
+                    worker.leaving = True
+                    worker.tell(signal.SIGUSR1)
+                _log.info("reload: new workers serve; the old ones end with their last console")
+            else:
+                _log.error("reload: the new workers did not come up, so everything stays as it was")
+            self._manager.tell(READY="1")
+
+    async def wait(self) -> int:
+        """Until somebody calls ``stop`` and the last worker has ended; the exit code."""
+        loop = asyncio.get_running_loop()
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH_SECONDS):
+                    await self._stop.wait()
+            for worker in self._workers:
+                if worker.silent(loop.time()):
+                    _log.error("worker %d does not answer any more: killed", worker.number)
+                    worker.tell(signal.SIGKILL)
+        self._manager.stopping()
+        await asyncio.gather(*self._watchers)
+        return self._exit_code
+
+    async def aclose(self) -> None:
+        """Close the sockets; no worker is left behind."""
+        for worker in self._workers:
+            worker.leaving = True
+            worker.tell(signal.SIGKILL)
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+        for listener in self._listeners.values():
+            await listener.aclose()
+        self._folder.rmdir()
+        self._manager.close()
+
+    # ---- the one view
+
+    async def metrics(self) -> bytes:
+        """The sum of what every worker counts, the leaving ones too."""
+        await asyncio.gather(*(self._ask(worker, "/metrics") for worker in self._workers))
+        return self._figures.page(worker.figures for worker in self._workers)
+
+    async def readiness(self) -> tuple[bool, dict[str, object]]:
+        """Whether every worker that takes new consoles is ready, and what each says."""
+        serving = [worker for worker in self._workers if not worker.leaving]
+        answers = await asyncio.gather(*(self._ask(worker, "/readyz") for worker in serving))
+        ready = len(serving) >= self._config.proxy.workers and all(status == 200 for status, _ in answers)
+        checks = {f"worker {worker.number}": body for worker, (_, body) in zip(serving, answers, strict=True)}
+        return ready and not self._stop.is_set(), checks
+
+    async def _ask(self, worker: Worker, path: str) -> tuple[int, object]:
+        try:
+            status, text = await worker.ask(path)
+        except ConsoleUnavailable as exc:
+            return 503, str(exc)
+        return status, json.loads(text)["checks"] if path == "/readyz" else None
+
+    def _application(self) -> Application:
+        around = {"supervisor": self}
+        routes: list[Any] = [
+            (r"/healthz", Healthz),
+            (r"/readyz", Readyz, around),
+            (r"/metrics", Metrics, around),
+        ]
+        return BoundedApplication(
+            routes, default_handler_class=NotFoundHandler, log_function=log_request, hosts=frozenset()
+        )
+
+
+class Healthz(Handler):
+    """``/healthz``: the parent lives."""
+
+    any_host = True
+
+    def get(self) -> None:
+        """Say so."""
+        self.finish({"status": "ok"})
+
+
+class Readyz(Handler):
+    """``/readyz``: every worker takes new consoles."""
+
+    any_host = True
+
+    def initialize(self, supervisor: Supervisor) -> None:
+        """Take what the application wired."""
+        self._supervisor = supervisor
+
+    async def get(self) -> None:
+        """200, or 503 with what each worker says."""
+        ready, checks = await self._supervisor.readiness()
+        self.set_status(200 if ready else 503)
+        self.finish({"status": "ready" if ready else "not ready", "checks": checks})
+
+
+class Metrics(Handler):
+    """``/metrics``: the sum over all workers."""
+
+    any_host = True
+
+    def initialize(self, supervisor: Supervisor) -> None:
+        """Take what the application wired."""
+        self._supervisor = supervisor
+
+    async def get(self) -> None:
+        """Every figure as of now."""
+        page = await self._supervisor.metrics()
+        self.set_header("Content-Type", CONTENT_TYPE_LATEST)
+        self.finish(page)
+
+
+def _how(code: int) -> str:
+    return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+
+
+def run(config: Config, *, proxy: bool, api: bool) -> int:
+    """Keep workers running until a signal says otherwise; the exit code.
+
+    Raises:
+        ConsoleKitError: what the operator has to mend; nothing is served.
+    """
+    roles = [name for name, wanted in (("proxy", proxy), ("api", api)) if wanted]
+    return asyncio.run(_run(config, roles))
+
+
+async def _run(config: Config, roles: Sequence[str]) -> int:
+    manager = ServiceManager(os.environ)
+    supervisor = Supervisor(config, roles, sys.argv[1:], manager)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stop)
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(supervisor.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        await supervisor.start()
+        manager.ready()
+        return await supervisor.wait()
+    finally:
+        await asyncio.gather(*reloads, return_exceptions=True)
+        await supervisor.aclose()

@@ -1,0 +1,138 @@
+"""``consolekit serve`` with workers, as processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import websockets.exceptions
+from served import COMMAND, Served, listening
+from workersite import PATIENCE, Site, echoing, providers, said_back, settings, working
+
+
+def test_one_view_of_all_workers(tmp_path):
+    with working(tmp_path) as site:
+        assert site.readiness() == (200, {"worker 1", "worker 2"})
+        assert site.get("/healthz")[0] == 200
+        consoles = [site.console() for _ in range(6)]
+        assert all(said_back(console, b"hello") for console in consoles)
+        assert site.figure('consolekit_sessions{protocol="serial",type="serial"}') == 6
+        for console in consoles:
+            console.close()
+        site.until(lambda: site.figure('consolekit_sessions{protocol="serial",type="serial"}') == 0)
+        assert site.figure('consolekit_sessions_opened_total{protocol="serial",type="serial"}') == 6
+        assert site.figure('consolekit_bytes_total{direction="in"}') == 6 * len(b"hello")
+
+
+def test_a_dead_worker_is_replaced_and_takes_its_own_consoles_alone(tmp_path):
+    with working(tmp_path) as site:
+        consoles = [site.console() for _ in range(8)]
+        opened = site.figure('consolekit_sessions_opened_total{protocol="serial",type="serial"}')
+        victim = site.workers()[0]
+        os.kill(victim, signal.SIGKILL)
+        site.until(lambda: site.readiness()[0] == 200 and "worker 3" in site.readiness()[1])
+        assert victim not in site.workers()
+        lived = 0
+        for console in consoles:
+            try:
+                lived += said_back(console, b"still there?")
+            except websockets.exceptions.ConnectionClosed:
+                pass
+        left = site.figure('consolekit_sessions_opened_total{protocol="serial",type="serial"}')
+        assert left == opened, "what a worker had counted stays"
+        live = site.figure('consolekit_sessions{protocol="serial",type="serial"}')
+        assert lived == live, "all others go on"
+        with site.console() as fresh:
+            assert said_back(fresh, b"a new one")
+        assert "ended by itself: by signal SIGKILL" in site.served.log.read_text()
+
+
+def test_a_reload_keeps_consoles_and_takes_the_new_configuration(tmp_path):
+    with working(tmp_path) as site, echoing() as other:
+        old, before = site.console(), set(site.workers())
+        status, _ = site.served.call("POST", "/servers/b/console", {"protocol": "serial", "type": "serial"})
+        assert status == 404
+        site.config.write_text(site.config.read_text() + f'b = {{ address = "{other}" }}\n')
+        site.reload()
+        with site.console("b") as new:
+            assert said_back(new, b"known now")
+        assert said_back(old, b"not cut")
+        assert site.readiness() == (200, {"worker 3", "worker 4"})
+        old.close()
+        site.until(lambda: not before & set(site.workers()))
+
+
+def test_a_bad_file_changes_nothing(tmp_path):
+    with working(tmp_path) as site:
+        text = site.config.read_text()
+        site.config.write_text(text + "nonsense = [\n")
+        site.reload()
+        assert "everything stays as it was" in site.served.log.read_text()
+        assert site.readiness() == (200, {"worker 1", "worker 2"})
+        with site.console() as console:
+            assert said_back(console, b"as before")
+        site.config.write_text(text)
+        site.reload()
+        assert "worker 1" not in site.readiness()[1]
+
+
+def test_a_second_stop_cuts_a_drain_short(tmp_path):
+    with working(tmp_path, drain_seconds=60) as site:
+        console = site.console()
+        site.served.process.terminate()
+        site.until(lambda: "draining 1 sessions" in site.served.log.read_text())
+        assert said_back(console, b"while it drains")
+        site.served.process.terminate()
+        with pytest.raises(websockets.exceptions.ConnectionClosed) as closed:
+            console.recv(timeout=PATIENCE)
+        assert closed.value.rcvd.code == 1001
+        assert site.served.process.wait(PATIENCE) == 0
+
+
+def test_workers_do_not_outlive_their_parent(tmp_path):
+    config, log = tmp_path / "consolekit.toml", tmp_path / "log"
+    config.write_text(settings() + providers(("a", "127.0.0.1:1")))
+    with log.open("wb") as out:
+        parent = subprocess.Popen([*COMMAND, "serve", "--config", str(config)], stderr=out)
+    site = Site(Served(parent, log, listening(parent, log, "serve")), config, contextlib.ExitStack())
+    site.until(lambda: site.readiness()[0] == 200)
+    workers = site.workers()
+    parent.kill()
+    parent.wait()
+    site.until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert "the parent process is gone" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        (
+            ('path = "tokens.db"', 'store = "memory"'),
+            2,
+            "proxy.workers: needs a store that several processes see",
+        ),
+        (('path = "tokens.db"', 'path = "/proc/no/tokens.db"'), 1, "a worker did not come up"),
+    ],
+    ids=["memory", "no store"],
+)
+def test_what_cannot_serve_ends_with_its_reason(tmp_path, change, code, told):
+    config = tmp_path / "consolekit.toml"
+    config.write_text(settings().replace(*change) + providers(("a", "127.0.0.1:1")))
+    done = subprocess.run(
+        [*COMMAND, "serve", "--config", str(config)], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (code, True, False), (
+        done.stderr
+    )
+
+
+def test_a_single_process_says_that_it_cannot_reload(tmp_path):
+    with working(tmp_path, workers=0) as site:
+        site.served.process.send_signal(signal.SIGHUP)
+        site.until(lambda: "set proxy.workers" in site.served.log.read_text())
+        with site.console() as console:
+            assert said_back(console, b"goes on")
