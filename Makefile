@@ -4,6 +4,7 @@
 # viewer (Debian: apt-get install npm). Virtual environments are made here, in .venv-*, once.
 
 ARGS   ?=
+SECONDS ?= 60
 VENV   ?= .venv-dev
 RUN     = .venv-run
 NOVNC   = consolekit/web/novnc/core/rfb.js
@@ -29,13 +30,14 @@ case "$$found" in \
 esac
 endef
 
-.PHONY: help demo test check docs clean again
+.PHONY: help demo test check docs fuzz clean again
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    a moving console in your browser, from nothing (ARGS=--no-browser: print the URL only)"
 	@echo "make test    the tests (ARGS='-k name' goes to pytest); what is not installed is skipped and named"
 	@echo "make check   formatting, lint, types, layers"
+	@echo "make fuzz    the property tests, twenty times as many examples, then atheris (SECONDS=60 for each target)"
 	@echo "make docs    the documentation, into docs/_build/html"
 	@echo "make clean   remove what the others made"
 
@@ -58,6 +60,14 @@ check: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --cache-dir $(VENV)/import-linter
 
+# Not stopped by the first that fails: what the other half finds is worth as much.
+fuzz: $(VENV)/.test $(VENV)/.fuzz
+	@echo "==> Property tests with the profile deep (ARGS='-k name' goes to pytest)"
+	@CONSOLEKIT_HYPOTHESIS=deep $(VENV)/bin/python -m pytest -q --timeout=3600 -m hypothesis \
+	  tests/property tests/unit $(ARGS); property=$$?; \
+	echo "==> Fuzz targets, $(SECONDS) s each"; \
+	$(VENV)/bin/python fuzz/run.py --seconds $(SECONDS) && exit $$property
+
 docs: $(VENV)/.docs
 	@echo "==> Building the documentation; a warning is an error"
 	$(VENV)/bin/sphinx-build -W -n --keep-going -q -b html docs docs/_build/html
@@ -65,7 +75,7 @@ docs: $(VENV)/.docs
 
 clean:
 	@echo "==> Removing virtual environments, caches and what was built"
-	rm -rf .venv-run .venv-dev docs/_build build dist test-results consolekit/web/novnc node_modules
+	rm -rf .venv-run .venv-dev .fuzz docs/_build build dist test-results consolekit/web/novnc node_modules
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path './.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
@@ -92,8 +102,8 @@ $(VENV)/.installed: $(SOURCES) $(REFETCH)
 	@$(VENV)/bin/python $(PIP_INSTALL) --editable .
 	@touch $@
 
-# The dependency groups of pyproject.toml: test, lint, docs.
-$(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.installed
+# The dependency groups of pyproject.toml: test, lint, docs, fuzz.
+$(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.fuzz: $(VENV)/.%: $(VENV)/.installed
 	@echo "==> Installing what '$*' needs into $(VENV)"
 	@$(VENV)/bin/python $(PIP_INSTALL) --group $*
 	@touch $@
