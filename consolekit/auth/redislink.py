@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -276,4 +277,10 @@ def _code(exc: RedisError) -> str:
 
 def _said(exc: OSError) -> str:
     """What the system says of it; never an address's or a certificate's text."""
-    return getattr(exc, "verify_message", "") or exc.strerror or type(exc).__name__
+    if message := getattr(exc, "verify_message", ""):
+        return str(message)
+    if type(exc) is OSError and exc.errno is None:  # asyncio, after several addresses
+        return "Connection refused"
+    if isinstance(exc, ConnectionError) and exc.errno:  # asyncio puts the address in the place of the reason
+        return os.strerror(exc.errno)
+    return exc.strerror or type(exc).__name__

@@ -162,6 +162,15 @@ async def test_a_wrong_password_is_named_and_not_told(redis, tmp_path, caplog):
     await store.aclose()
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_place_without_a_server_is_named(host, redis):
+    redis.kill()
+    store = RedisTokenStore.from_config({"url": f"redis://{host}:{redis.port}"}, clock=CLOCK)
+    with pytest.raises(StoreUnavailable, match=rf"redis://{host}:{redis.port}/0: .*: Connection refused$"):
+        await store.revocations(-1)
+    await store.aclose()
+
+
 async def test_a_password_file_that_went_away_is_named(redis, tmp_path):
     file = tmp_path / "password"
     file.write_text("x")
