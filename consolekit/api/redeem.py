@@ -53,6 +53,7 @@ async def _target(kit: ConsoleKit, grant: Grant, caller: Caller) -> Target:
         subject=request.subject,
         mode=Mode.INTERACT,
     )
+    kit.check_params(grant)
     if grant.target is not None:
         return grant.target
     endpoint = await kit.ask(name, lambda provider: provider.open(request))

@@ -259,6 +259,19 @@ class ConsoleSchema:
             raise InvalidRequest(refusals[0])
         return attrs.evolve(probe, mode=Mode(data.get("mode", Mode.INTERACT.value)), params=params)
 
+    def params_problems(self, name: str, params: Mapping[str, Any]) -> list[Problem]:
+        """What a provider would not take of ``params``.
+
+        Args:
+            name: The provider's configured name.
+            params: Of a request that was not validated here.
+
+        Raises:
+            UnknownServer: the provider is not configured.
+        """
+        schema = self._params_of(name, self._registry.get(name))
+        return problems_of(schema, dict(params), "params")
+
     def check_server_id(self, server_id: object) -> str:
         """The server id, if it can be one.
 

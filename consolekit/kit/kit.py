@@ -25,6 +25,7 @@ from consolekit.core.errors import (
     PermitRefused,
     Problem,
     ProviderError,
+    TokenRefused,
     UnknownServer,
 )
 from consolekit.core.hooks import Hooks
@@ -156,6 +157,19 @@ class ConsoleKit:
         except Exception as exc:
             _log.exception("provider raised what its contract does not allow", extra={"provider": name})
             raise ProviderError(f"provider {name} failed: {type(exc).__name__}") from exc
+
+    def check_params(self, grant: Grant) -> None:
+        """See that a grant's provider takes its ``params``: one that others have made was not validated here.
+
+        Raises:
+            UnknownServer: the provider is not configured (any more).
+            TokenRefused: it does not take them.
+        """
+        params = grant.request.params
+        if grant.target is not None and not params:  # who has named the place need not know them
+            return
+        if problems := self.schema.params_problems(grant.provider, params):
+            raise TokenRefused(f"provider {grant.provider} does not take it: {problems[0]}")
 
     async def connect_info(
         self, server_id: object, key: ConsoleKey, *, caller: Caller

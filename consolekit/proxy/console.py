@@ -71,12 +71,14 @@ class Console:
             handshake_seconds: Deadline of the server's part of the handshake.
 
         Raises:
+            TokenRefused: the grant has parameters that the provider does not take.
             ProviderError: the provider cannot give the console.
             PeerError: the server cannot be reached, is not trusted or did not behave.
         """
         provider, key = self._kit.registry.get(self._grant.provider), self._grant.request.key
         if key not in provider.keys:  # the name is another provider's now: the grant outlived its own
             raise UnknownServer(f"provider {self._grant.provider!r} does not offer {key} (any more)")
+        self._kit.check_params(self._grant)
         self._provider = provider
         try:
             return await self._reach_once(connect_seconds, handshake_seconds)

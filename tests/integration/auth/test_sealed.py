@@ -98,6 +98,15 @@ async def test_a_token_of_another_program_opens_once(keys: Path, key: Key, clock
         await refused(gateway, seal(key, claims(clock, aud="other")))
 
 
+async def test_parameters_that_the_provider_does_not_take_open_nothing(
+    keys: Path, key: Key, clock: ManualClock
+) -> None:
+    """Nobody has looked at them before: this token was not made here."""
+    async with site(keys, clock) as gateway:
+        await refused(gateway, seal(key, claims(clock, console={"params": {"admin": True}})))
+        assert gateway.kit.registry.get("lab").opened == []
+
+
 async def test_two_at_once_get_one_session(keys: Path, key: Key, clock: ManualClock) -> None:
     async with site(keys, clock) as gateway:
         token = seal(key, claims(clock))
