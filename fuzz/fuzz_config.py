@@ -7,7 +7,7 @@ from pathlib import Path
 
 from consolekit.config.load import load
 from consolekit.config.model import settings
-from consolekit.config.show import as_toml, shown
+from consolekit.config.show import as_toml, has_secrets, shown
 from consolekit.config.template import example
 from consolekit.core.errors import ConfigError
 
@@ -25,7 +25,7 @@ WORDS = [*(setting.path.encode() for setting in settings()), b"\n[providers.x]\n
 
 
 def one_input(data: bytes) -> None:
-    """The content of the file. What is shown of a good one means the same."""
+    """The content of the file. What is shown of a good one means the same, but for what is masked."""
     _FILE.write_bytes(data)
     try:
         loaded = load(_FILE, env={})
@@ -35,5 +35,7 @@ def one_input(data: bytes) -> None:
         str(exc).encode()
         return
     text = as_toml(shown(loaded), origin=True)
+    if has_secrets(loaded):
+        return
     _FILE.write_text(text, encoding="utf-8")
     assert load(_FILE, env={}).config == loaded.config
