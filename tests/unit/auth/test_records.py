@@ -45,11 +45,24 @@ def test_the_written_form_stays():
 
 def test_a_grant_with_a_field_of_a_newer_version_is_refused_by_its_name():
     """It may restrict the grant; to ignore it would open more than was granted."""
-    with pytest.raises(RecordError, match=r"newer consolekit: unknown fields view_only$"):
+    with pytest.raises(RecordError, match=r"^the grant was .* newer consolekit: unknown fields view_only$"):
         read_grant(changed(grant_text(GRANT), view_only="canary"))
     request = json.loads(grant_text(GRANT))["request"] | {"recorded": "canary"}
     with pytest.raises(RecordError, match=r"newer consolekit: unknown fields recorded$"):
         read_grant(changed(grant_text(GRANT), request=request))
+
+
+def test_every_field_of_a_newer_version_is_named_and_no_name_is_quoted_whole():
+    long = "x" * 65
+    with pytest.raises(RecordError, match=f"unknown fields audited, {'x' * 64}$"):
+        read_grant(changed(grant_text(GRANT), audited=1, **{long: 1}))
+
+
+def test_a_damaged_record_is_said_with_its_kind():
+    with pytest.raises(RecordError, match=r"^the grant's record is damaged \(JSONDecodeError\)$"):
+        read_grant("{")
+    with pytest.raises(RecordError, match=r"^the session's record is damaged \(JSONDecodeError\)$"):
+        read_session("{")
 
 
 def test_a_grant_for_looking_says_so_and_one_of_an_earlier_release_interacts():
@@ -112,5 +125,5 @@ def test_a_secret_cannot_be_written():
 
 def test_a_grant_with_a_target_is_never_written():
     grant = attrs.evolve(GRANT, target=Target(host="esx", port=902, access=Secret("ticket")))
-    with pytest.raises(ValueError, match="not stored"):
+    with pytest.raises(ValueError, match=r"^a grant with a target is not stored$"):
         grant_text(grant)

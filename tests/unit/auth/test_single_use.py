@@ -25,11 +25,13 @@ class Issuer(TokenValidator):
 
     grant: Grant
     closed: bool = False
+    contexts: list[AccessContext] = attrs.Factory(list)
 
     def recognises(self, token):
         return token == TOKEN
 
     async def inspect(self, token, context):
+        self.contexts.append(context)
         if token != TOKEN:
             raise TokenRefused("not mine")
         return GrantLife(grant=self.grant)
@@ -103,6 +105,20 @@ async def test_a_purged_token_opens_nothing(tokens, store, inner, clock):
         await tokens.validate(TOKEN, MINE)
 
 
+async def test_the_grace_is_the_one_that_is_said_or_thirty_seconds(inner, store, clock):
+    for tokens, seconds in ((SingleUse(inner, store, clock=clock, grace_seconds=5), 5),
+                            (SingleUse(inner, store, clock=clock), 30)):  # fmt: skip
+        await tokens.validate(TOKEN, MINE)
+        await tokens.released(inner.grant, "viewer_gone", resumable=True)
+        assert (await tokens.inspect(TOKEN, MINE)).resume_until == clock.now() + seconds
+
+
+async def test_the_issuer_is_told_of_the_browser(tokens, inner):
+    await tokens.inspect(TOKEN, OTHER)
+    await tokens.validate(TOKEN, MINE)
+    assert inner.contexts == [OTHER, MINE]
+
+
 async def test_what_the_issuer_refuses_never_reaches_the_store(tokens, store):
     with pytest.raises(TokenRefused, match="not mine"):
         await tokens.validate(Secret("x"), MINE)
@@ -142,7 +158,7 @@ async def test_the_rest_is_the_issuers(tokens, inner):
     assert tokens.recognises(TOKEN)
     assert not tokens.recognises(Secret("x"))
     assert tokens.provider_names() == ["lab"]
-    assert tokens.seconds > inner.seconds
+    assert tokens.seconds == inner.seconds + 3 * 2
     await tokens.aclose()
     assert inner.closed
 

@@ -7,6 +7,7 @@ import pytest
 
 from consolekit.auth import stored
 from consolekit.auth.base import AccessContext
+from consolekit.auth.life import GrantLife
 from consolekit.auth.memory import MemoryTokenStore
 from consolekit.auth.stored import StoredTokens, hash_token, new_token
 from consolekit.core.errors import StoreUnavailable, TokenRefused
@@ -23,7 +24,7 @@ class SilentStore(MemoryTokenStore):
     async def _silent(self, *args, **kwargs):
         await asyncio.Event().wait()
 
-    put = take = release = outcome = _silent
+    put = take = inspect = release = outcome = _silent
 
 
 class BrokenStore(MemoryTokenStore):
@@ -32,14 +33,14 @@ class BrokenStore(MemoryTokenStore):
     async def _broken(self, *args, **kwargs):
         raise OSError("connection lost")
 
-    put = take = release = outcome = _broken
+    put = take = inspect = release = outcome = _broken
 
 
 class UntouchedStore(MemoryTokenStore):
     async def _touched(self, *args, **kwargs):
         raise AssertionError("the store was asked")
 
-    put = take = release = outcome = _touched
+    put = take = inspect = release = outcome = _touched
 
 
 @pytest.fixture
@@ -94,15 +95,18 @@ MALFORMED = [
 @pytest.mark.parametrize("text", MALFORMED)
 async def test_a_malformed_token_never_reaches_the_store(text, clock):
     tokens = StoredTokens(UntouchedStore(clock=clock), clock=clock)
-    for call in (tokens.validate, tokens.outcome):
+    for call in (tokens.validate, tokens.inspect, tokens.outcome):
         with pytest.raises(TokenRefused) as caught:
             await call(Secret(text), MINE)
         assert caught.value.why == "malformed"
+    assert not tokens.recognises(Secret(text))
 
 
 async def test_issue_then_validate_gives_the_grant_once(tokens, clock):
     grant = example_grant(clock)
     token = await tokens.issue(grant)
+    assert tokens.recognises(token)
+    assert await tokens.inspect(token, MINE) == GrantLife(grant=grant)
     assert await tokens.validate(token, MINE) == grant
     with pytest.raises(TokenRefused):
         await tokens.validate(token, OTHER)
@@ -163,9 +167,10 @@ async def test_a_store_in_trouble_fails_closed(kind, clock, monkeypatch, caplog)
     for call in (
         lambda: tokens.issue(grant),
         lambda: tokens.validate(token, MINE),
+        lambda: tokens.inspect(token, MINE),
         lambda: tokens.outcome(token, MINE),
     ):
-        with pytest.raises(StoreUnavailable) as caught:
+        with pytest.raises(StoreUnavailable, match=r"^the token store ") as caught:
             await call()
         assert token.reveal() not in str(caught.value)
     assert token.reveal() not in caplog.text
@@ -175,9 +180,21 @@ async def test_the_end_of_a_session_is_not_held_up_by_the_store(clock, monkeypat
     monkeypatch.setattr(stored, "STORE_SECONDS", 0.0)
     with caplog.at_level(logging.WARNING):
         await StoredTokens(SilentStore(clock=clock), clock=clock).released(
-            example_grant(clock), "peer_closed", resumable=True
+            example_grant(clock, id="g1"), "peer_closed", resumable=True
         )
-    assert "could not be noted" in caplog.text
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "the end of a session could not be noted: the token store gave no answer within 0 s"
+    )
+    assert record.grant_id == "g1"
+
+
+async def test_the_grace_is_thirty_seconds_if_nobody_says(store, clock):
+    grant, tokens = example_grant(clock), StoredTokens(store, clock=clock)
+    token = await tokens.issue(grant)
+    await tokens.validate(token, MINE)
+    await tokens.released(grant, "peer_closed", resumable=True)
+    assert (await tokens.inspect(token, MINE)).resume_until == clock.now() + 30
 
 
 def test_the_deadline_is_two_seconds():
