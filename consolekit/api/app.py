@@ -12,6 +12,7 @@ from consolekit.api import handlers, nova, policy
 from consolekit.api.callers import Callers
 from consolekit.api.description import Description
 from consolekit.api.handler import Api, ApiHandler, NotFound
+from consolekit.core.networks import NOWHERE, Networks
 from consolekit.http.accesslog import log_request
 from consolekit.kit import ConsoleKit
 
@@ -34,7 +35,14 @@ decides."""
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?")
 
 
-def make_api(kit: ConsoleKit, *, callers: Callers, hosts: Collection[str], prefix: str = "") -> Application:
+def make_api(
+    kit: ConsoleKit,
+    *,
+    callers: Callers,
+    hosts: Collection[str],
+    prefix: str = "",
+    trusted_proxies: Networks = NOWHERE,
+) -> Application:
     """The REST API of a kit, for any tornado HTTP server.
 
     The keys' patterns become a ``consolekit_permit`` hook of the kit, once.
@@ -44,6 +52,7 @@ def make_api(kit: ConsoleKit, *, callers: Callers, hosts: Collection[str], prefi
         callers: Who may call.
         hosts: Values of ``Host`` that are answered: lower case, with the port where it is not the default.
         prefix: A path in front of every route: ``/consoles``.
+        trusted_proxies: Networks of proxies whose ``X-Forwarded-For`` says who the caller is.
 
     Raises:
         ValueError: nobody is asked for a key, and a host is not loopback: a page of any site could rebind its
@@ -63,6 +72,7 @@ def make_api(kit: ConsoleKit, *, callers: Callers, hosts: Collection[str], prefi
         default_handler_args=api,
         log_function=log_request,
         hosts=frozenset(hosts),
+        trusted_proxies=trusted_proxies,
     )
 
 

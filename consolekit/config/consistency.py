@@ -14,6 +14,7 @@ def contradictions(config: Config) -> list[Problem]:
     """What no single value says: settings that are right alone and wrong together."""
     return [
         *_tls(config),
+        *_nobody_trusted(config),
         *_open_api(config),
         *_same_address(config),
         *_no_name(config),
@@ -26,6 +27,15 @@ def _tls(config: Config) -> Iterator[Problem]:
         yield Problem("proxy.key", "is set and proxy.cert is not; set both, or neither for plain HTTP")
     if config.api.key and not config.api.cert:
         yield Problem("api.key", "is set and api.cert is not; set both, or neither for plain HTTP")
+
+
+def _nobody_trusted(config: Config) -> Iterator[Problem]:
+    if config.proxy.proxy_protocol and not config.proxy.trusted_proxies:
+        yield Problem(
+            "proxy.trusted_proxies",
+            "is needed with proxy.proxy_protocol: only these may say for whom they connect; for example "
+            '["127.0.0.1"]',
+        )
 
 
 def _open_api(config: Config) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from consolekit.config.option import (
     base_urls,
     between,
     each,
+    networks,
     one_of,
     option,
     patterns,
@@ -66,6 +67,17 @@ class ProxyConfig:
     )
     allow_no_origin: bool = option(
         "Whether clients that are no browsers (they send no Origin) may open consoles.", True
+    )
+    trusted_proxies: tuple[str, ...] = option(
+        'Networks of the proxies in front: `["10.0.0.0/24"]`. Their `X-Forwarded-For` says who the viewer '
+        "is, or the API's caller; from anybody else that header means nothing. Empty: nobody is trusted.",
+        (),
+        check=networks,
+    )
+    proxy_protocol: bool = option(
+        "Whether connections to `listen` begin with the PROXY protocol (version 1 or 2), and who is none of "
+        "`trusted_proxies` is turned away.",
+        False,
     )
     workers: int = option(
         "Processes that serve, on the same addresses, with a parent that starts them anew where one ends, "

@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from consolekit.config.weburls import check_base_url
+from consolekit.core.networks import Networks
 from consolekit.core.types import ConsoleKey
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -123,6 +124,15 @@ def patterns(values: tuple[str, ...]) -> None:
     """
     if not values or not all(values):
         raise ValueError('must name at least one pattern, for example ["*"]')
+
+
+def networks(values: tuple[str, ...]) -> None:
+    """Check of a list of networks.
+
+    Raises:
+        ValueError: one is none.
+    """
+    Networks.parse(values)
 
 
 def word(text: str) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 from tornado.web import HTTPError, RequestHandler
 
 from consolekit.core.errors import ConsoleKitError
+from consolekit.core.networks import NOWHERE
+from consolekit.http.forwarded import viewer_address
 from consolekit.http.problems import CONTENT_TYPE, problem_of, problem_of_status
 
 _log = logging.getLogger(__name__)
@@ -34,7 +36,10 @@ SAFE_HEADERS: Mapping[str, str] = {
 
 
 class Handler(RequestHandler):
-    """What every handler here does alike. The application's setting ``hosts`` lists the names it answers to.
+    """What every handler here does alike.
+
+    The application's setting ``hosts`` lists the names it answers to; ``trusted_proxies`` holds the networks
+    of proxies that say for whom they speak, if there are any.
 
     Attributes:
         any_host: True for handlers that answer whatever name they are called by (health probes).
@@ -56,10 +61,13 @@ class Handler(RequestHandler):
     def refuse_unfit(self) -> None:
         """Refuse what is too large, ambiguous, or meant for another host (RFC 9112, 3.2).
 
+        From here on the request has its viewer's address, also where a trusted proxy brought it.
+
         Raises:
             HTTPError: 400, 414, 421 or 431.
         """
         request = self.request
+        self._find_viewer()
         if len(request.uri or "") > MAX_URI:
             raise HTTPError(414)
         headers = list(request.headers.get_all())
@@ -71,6 +79,16 @@ class Handler(RequestHandler):
             raise HTTPError(400)
         if not self.any_host and not self._is_our_host(request.host):
             raise HTTPError(421)
+
+    def _find_viewer(self) -> None:
+        request = self.request
+        trusted = self.settings.get("trusted_proxies", NOWHERE)
+        try:
+            request.remote_ip = viewer_address(
+                request.remote_ip or "", request.headers.get_list("X-Forwarded-For"), trusted
+            )
+        except ValueError:
+            raise HTTPError(400) from None
 
     def _is_our_host(self, host: str) -> bool:
         hosts: Collection[str] = self.settings["hosts"]

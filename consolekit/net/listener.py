@@ -1,7 +1,7 @@
 """Net: accepts connections for an HTTP server. Knows no console and no token.
 
-Beyond tornado's own listener: TLS through memory BIOs with a deadline, a bound on connections that have
-shown nothing yet (in all and per address), and no spinning when descriptors run out.
+Beyond tornado's own listener: TLS through memory BIOs and the PROXY protocol, with a deadline; a bound on
+connections that have shown nothing yet (in all and per address); and no spinning when descriptors run out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from consolekit.core.errors import ConsoleKitError
+from consolekit.core.networks import NOWHERE, Networks, canonical
 from consolekit.net.channels import Channel, SocketChannel, start_tls
+from consolekit.net.proxyprotocol import MOST_BYTES, ProxyHeader, ProxyProtocolError, parse_header
+from consolekit.net.sockets import readable
 from consolekit.net.stream import ChannelStream
 
 _log = logging.getLogger(__name__)
@@ -37,10 +40,14 @@ class ListenerSettings:
     Attributes:
         pending: Connections in all that are still plain HTTP.
         pending_per_address: The same for one address.
-        request_seconds: Deadline for the TLS handshake, then for each request's header, then its body; also
-            how long a peer may take nothing of an answer.
+        request_seconds: Deadline for what comes before HTTP (the PROXY protocol's header, the TLS handshake),
+            then for each request's header, then its body; also how long a peer may take nothing of an answer.
         max_header: Bytes of a request's line and headers.
         max_body: Bytes of a request's body.
+        trusted: Networks of proxies in front. Such a peer brings many viewers: ``pending_per_address`` is not
+            for it.
+        proxy_protocol: Whether connections begin with the PROXY protocol's header, whose address then counts.
+            A trusted peer must send one; any other peer is turned away, since it could claim any address.
     """
 
     pending: int = 512
@@ -48,6 +55,8 @@ class ListenerSettings:
     request_seconds: float = 10.0
     max_header: int = 32 * 1024
     max_body: int = 64 * 1024
+    trusted: Networks = NOWHERE
+    proxy_protocol: bool = False
 
 
 class Listener:
@@ -61,8 +70,8 @@ class Listener:
         sockets: Listen on these, which somebody else has bound; then host and port are not used.
 
     Attributes:
-        on_refused: Called with ``pending``, ``pending_per_address``, ``tls`` or ``descriptors`` when a
-            connection is turned away.
+        on_refused: Called with ``pending``, ``pending_per_address``, ``proxy_protocol``, ``tls`` or
+            ``descriptors`` when a connection is turned away.
     """
 
     def __init__(
@@ -183,15 +192,15 @@ class Listener:
                     raise
                 self._shed(listening, exc)
                 return
-            self._take(sock, str(address[0]) if address else "")  # a unix socket's client has no address
+            self._take(sock, canonical(address[0]) if address else "")  # a unix socket's client has none
 
     def _shed(self, listening: socket.socket, exc: OSError) -> None:
         """Out of descriptors: turn one caller away with the reserve, then look away for a moment."""
         self.on_refused("descriptors")
         loop = asyncio.get_running_loop()
-        if loop.time() - self._last_complaint >= 1.0:
-            self._last_complaint = loop.time()
-            _log.error("cannot accept connections: %s; raise the limit of open files", exc.strerror)
+        self._complain(
+            logging.ERROR, "cannot accept connections: %s; raise the limit of open files", exc.strerror
+        )
         if self._reserve is not None:
             os.close(self._reserve)
             self._reserve = None
@@ -202,41 +211,84 @@ class Listener:
         loop.remove_reader(listening)
         loop.call_later(_RETRY_SECONDS, self._watch, listening)
 
+    def _complain(self, level: int, message: str, *args: object) -> None:
+        """Log what one caller can provoke as often as it likes: once a second."""
+        now = asyncio.get_running_loop().time()
+        if now - self._last_complaint >= 1.0:
+            self._last_complaint = now
+            _log.log(level, message, *args)
+
     def _take(self, sock: socket.socket, address: str) -> None:
-        limit = self._limit_reached(address)
-        if limit:
-            self.on_refused(limit)
+        refusal = self._refusal_of(address)
+        if refusal:
+            self.on_refused(refusal)
             sock.close()
             return
         self._pending[address] += 1
         sock.setblocking(False)
-        if self._tls is None:
+        if self._tls is None and not self.settings.proxy_protocol:
             self._serve(SocketChannel(sock), sock, address)
             return
         loop = asyncio.get_running_loop()
-        task = loop.create_task(self._secure(sock, address, self._tls))
+        task = loop.create_task(self._greet(sock, address))
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
 
-    def _limit_reached(self, address: str) -> str:
+    def _refusal_of(self, peer: str) -> str:
+        if self.settings.proxy_protocol and peer not in self.settings.trusted:
+            self._complain(logging.WARNING, "turned %s away: it is none of the trusted proxies", peer)
+            return "proxy_protocol"
         if self._pending.total() >= self.settings.pending:
             return "pending"
-        if self._pending[address] >= self.settings.pending_per_address:
-            return "pending_per_address"
-        return ""
+        return self._limit_reached(peer)
 
-    async def _secure(self, sock: socket.socket, address: str, context: ssl.SSLContext) -> None:
+    def _limit_reached(self, address: str) -> str:
+        if address in self.settings.trusted or self._pending[address] < self.settings.pending_per_address:
+            return ""
+        return "pending_per_address"
+
+    async def _greet(self, sock: socket.socket, address: str) -> None:
+        """What comes before HTTP: the PROXY protocol's header, then TLS."""
+        awaited = "proxy_protocol"
         try:
             async with asyncio.timeout(self.settings.request_seconds):
-                channel = await start_tls(sock, context, server_side=True)
-        except (ConsoleKitError, OSError):
-            self.on_refused("tls")  # who cannot speak TLS gets no answer; there is none it could read
+                if self.settings.proxy_protocol:
+                    address = self._count_as(await self._viewer_behind(sock, address), address)
+                awaited = "tls"
+                channel = await self._secure(sock)
+        except _TurnedAway as exc:
+            self.on_refused(exc.why)
             self._drop(sock, address)
-            return
+        except (ConsoleKitError, OSError):
+            self.on_refused(awaited)  # who cannot speak it gets no answer; there is none it could read
+            self._drop(sock, address)
         except BaseException:
             self._drop(sock, address)
             raise
-        self._serve(channel, sock, address)
+        else:
+            self._serve(channel, sock, address)
+
+    async def _viewer_behind(self, sock: socket.socket, proxy: str) -> str:
+        """Whose connection it is: what the header says, or the proxy itself, as in its health checks."""
+        try:
+            header = await _receive_header(sock)
+        except ProxyProtocolError as exc:
+            self._complain(logging.WARNING, "turned the proxy %s away: %s", proxy, exc)
+            raise _TurnedAway("proxy_protocol") from exc
+        return header.source or proxy
+
+    def _count_as(self, viewer: str, proxy: str) -> str:
+        limit = self._limit_reached(viewer)
+        if limit:
+            raise _TurnedAway(limit)
+        self._pending[viewer] += 1
+        self._forget(proxy)
+        return viewer
+
+    async def _secure(self, sock: socket.socket) -> Channel:
+        if self._tls is None:
+            return SocketChannel(sock)
+        return await start_tls(sock, self._tls, server_side=True)
 
     def _serve(self, channel: Channel, sock: socket.socket, address: str) -> None:
         assert self._server is not None  # noqa: S101 - start() came before the first accept
@@ -261,6 +313,31 @@ class Listener:
         self._pending[address] -= 1
         if not self._pending[address]:
             del self._pending[address]
+
+
+class _TurnedAway(Exception):
+    """A connection that is not served, and the word for why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+async def _receive_header(sock: socket.socket) -> ProxyHeader:
+    """The PROXY protocol's header, and not one byte behind it."""
+    data = b""
+    while True:
+        try:
+            piece = sock.recv(MOST_BYTES - len(data), socket.MSG_PEEK)
+        except BlockingIOError:
+            await readable(sock)
+            continue
+        if not piece:
+            raise ConnectionResetError("closed before its PROXY protocol header was whole")
+        header = parse_header(data + piece)
+        data += sock.recv(len(piece) if header is None else header.size - len(data))
+        if header is not None:
+            return header
 
 
 def _quote_nothing(record: logging.LogRecord) -> bool:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from tornado.web import Application
 
 from consolekit import web
+from consolekit.core.networks import NOWHERE, Networks
 from consolekit.core.types import SessionInfo
 from consolekit.http.accesslog import log_request
 from consolekit.http.application import BoundedApplication
@@ -38,6 +39,7 @@ class ProxySettings:
         hosts: Names, with port where not the scheme's own, that requests may be addressed to.
         allow_no_origin: Whether clients that are no browsers (no Origin header) may connect.
         prefix: Path in front of everything, such as ``/consoles``.
+        trusted_proxies: Networks of proxies whose ``X-Forwarded-For`` says who the viewer is.
         web_root: The operator's own noVNC, or another viewer's pages.
         limits: How many sessions.
         timeouts: Deadlines of a session's beginning.
@@ -48,6 +50,7 @@ class ProxySettings:
     hosts: Collection[str]
     allow_no_origin: bool = True
     prefix: str = ""
+    trusted_proxies: Networks = NOWHERE
     web_root: Path | None = None
     limits: Limits = attrs.field(factory=Limits)
     timeouts: Timeouts = attrs.field(factory=Timeouts)
@@ -131,12 +134,12 @@ class Proxy:
             routes += _own_viewer(prefix, settings.web_root)
         routes.append((rf"{prefix}/{re.escape(SPICE_PAGE)}", NoSpicePage))
         routes += [(rf"{prefix}/{re.escape(page)}", NovaPage) for page in PAGES]
-        return _application(routes, settings.hosts)
+        return _application(routes, settings.hosts, settings.trusted_proxies)
 
     def admin_application(self) -> Application:
         """What the admin listener serves: probes and metrics."""
         metrics = (r"/metrics", MetricsPage, {"registry": self.metrics.registry})
-        return _application([*self._probes(), metrics], self._settings.hosts)
+        return _application([*self._probes(), metrics], self._settings.hosts, NOWHERE)
 
     def _probes(self) -> list[Any]:
         return [
@@ -155,12 +158,13 @@ def _own_viewer(prefix: str, folder: Path) -> list[Any]:
     return routes
 
 
-def _application(routes: list[Any], hosts: Collection[str]) -> Application:
+def _application(routes: list[Any], hosts: Collection[str], trusted: Networks) -> Application:
     return BoundedApplication(
         routes,
         default_handler_class=NotFoundHandler,
         log_function=log_request,
         hosts=hosts,
+        trusted_proxies=trusted,
     )
 
 

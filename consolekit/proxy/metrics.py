@@ -17,7 +17,7 @@ from consolekit.core.types import ConsoleKey, SessionInfo
 from consolekit.proxy.closecodes import ENDS
 
 _OPEN_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_REFUSED_CONNECTIONS = ("pending", "pending_per_address", "tls", "descriptors")
+_REFUSED_CONNECTIONS = ("pending", "pending_per_address", "proxy_protocol", "tls", "descriptors")
 
 
 class Metrics:

@@ -39,6 +39,7 @@ def test_other_names_with_the_same_path_agree() -> None:
     [
         (Config(proxy=ProxyConfig(key=Path("k"))), "proxy.key"),
         (Config(api=ApiConfig(key=Path("k"))), "api.key"),
+        (Config(proxy=ProxyConfig(proxy_protocol=True)), "proxy.trusted_proxies"),
         (
             Config(api=ApiConfig(authentication="none", listen=Address("10.0.0.1", 6081))),
             "api.authentication",
@@ -59,6 +60,9 @@ def test_contradictions(config: Config, path: str) -> None:
 
 def test_what_is_no_contradiction() -> None:
     any_port = Address("127.0.0.1", 0)
+    assert not contradictions(
+        Config(proxy=ProxyConfig(proxy_protocol=True, trusted_proxies=("10.0.0.0/8", "::1")))
+    )
     assert not contradictions(
         Config(
             proxy=ProxyConfig(listen=any_port, cert=Path("c")),

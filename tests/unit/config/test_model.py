@@ -17,6 +17,8 @@ DEFAULTS = {
     "proxy.allowed_origins": (),
     "proxy.allowed_hosts": (),
     "proxy.allow_no_origin": True,
+    "proxy.trusted_proxies": (),
+    "proxy.proxy_protocol": False,
     "proxy.workers": 0,
     "proxy.web_root": None,
     "api.listen": Address("127.0.0.1", 6081),

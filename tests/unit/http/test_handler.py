@@ -17,6 +17,7 @@ from consolekit.core.errors import (
     UnsupportedConsole,
     UpgradeRequired,
 )
+from consolekit.core.networks import Networks
 from consolekit.http.handler import SAFE_HEADERS, Handler, NotFoundHandler
 
 CANARY = "C4n4ryC4n4ry"
@@ -207,3 +208,56 @@ async def test_case_07_a_second_request_in_the_same_bytes_is_answered_alone() ->
     assert first.status == 405
     assert json.loads(first.body)["code"] == "method_not_allowed"
     assert [reply.body for reply in rest] in ([b"fine"], [])
+
+
+class TestBehindAProxy:
+    """A socket pair's peer has the address 0.0.0.0 here, as tornado names whoever has none."""
+
+    PEER = "0.0.0.0"
+
+    def app(self, *trusted: str) -> tuple[Application, list[str | None]]:
+        """An application that trusts these, and the addresses that its log is told."""
+        logged: list[str | None] = []
+        return Application(
+            [(r"/fine", Fine)],
+            default_handler_class=NotFoundHandler,
+            log_function=lambda handler: logged.append(handler.request.remote_ip),
+            hosts={HOST},
+            trusted_proxies=Networks.parse(trusted),
+        ), logged
+
+    @pytest.mark.parametrize("target", ["/fine", "/nothing"])
+    async def test_the_request_has_its_viewers_address(self, target: str) -> None:
+        app, logged = self.app(self.PEER, "10.0.0.0/8")
+        await exchange(app, request("GET", target, X_Forwarded_For="nonsense, 192.0.2.1, 10.0.0.1"))
+        assert logged == ["192.0.2.1"]
+
+    async def test_each_request_of_a_connection_has_its_own(self) -> None:
+        app, logged = self.app(self.PEER)
+        sent = [
+            request("GET", "/fine", Connection=None, X_Forwarded_For="192.0.2.1"),
+            request("GET", "/fine", Connection=None, X_Forwarded_For="192.0.2.2"),
+            request("GET", "/fine"),
+        ]
+        assert [reply.status for reply in await exchanges(app, b"".join(sent))] == [200] * 3
+        assert logged == ["192.0.2.1", "192.0.2.2", self.PEER]
+
+    @pytest.mark.parametrize("header", ["192.0.2.1", "nonsense", ""])
+    async def test_who_is_not_trusted_changes_nothing(self, header: str) -> None:
+        for trusted in ([], ["10.0.0.0/8"]):
+            app, logged = self.app(*trusted)
+            reply = await exchange(app, request("GET", "/fine", X_Forwarded_For=header))
+            assert (reply.status, logged) == (200, [self.PEER])
+
+    async def test_a_proxy_that_names_no_address_is_refused(self) -> None:
+        app, logged = self.app(self.PEER)
+        reply = await exchange(app, request("GET", "/fine", X_Forwarded_For="unknown"))
+        assert (reply.status, reply.code, logged) == (400, "bad_request", [self.PEER])
+
+    @pytest.mark.parametrize(
+        "header", ["Forwarded", "X-Real-IP", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Scheme"]
+    )
+    async def test_no_other_header_is_read(self, header: str) -> None:
+        app, logged = self.app(self.PEER)
+        reply = await exchange(app, request("GET", "/fine", **{header: "192.0.2.1"}))
+        assert (reply.status, logged) == (200, [self.PEER])

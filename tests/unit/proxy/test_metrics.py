@@ -45,7 +45,7 @@ def test_every_label_is_there_before_anything_has_happened(rig):
             assert rig.value("consolekit_sessions_ended_total", reason=reason, **labels) == 0
     for code in (*every_error(), "viewer_gone"):
         assert rig.value("consolekit_refusals_total", code=code) == 0
-    for why in ("pending", "pending_per_address", "tls", "descriptors"):
+    for why in ("pending", "pending_per_address", "proxy_protocol", "tls", "descriptors"):
         assert rig.value("consolekit_connections_refused_total", why=why) == 0
     for direction in ("in", "out"):
         assert rig.value("consolekit_bytes_total", direction=direction) == 0
