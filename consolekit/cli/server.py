@@ -17,15 +17,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import attrs
-from prometheus_client import ProcessCollector
 from tornado.web import Application
 
 from consolekit.api.app import make_api
 from consolekit.api.callers import Callers, KeyEntry
 from consolekit.cli.notify import ServiceManager
-from consolekit.cli.report import report
 from consolekit.cli.worker import PARENT
-from consolekit.config.certificates import expires_at
 from consolekit.config.model import Config
 from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError, ListenFailed, Problem
@@ -69,7 +66,6 @@ class Server:
         self._inherited = inherited or {}
         self._with_proxy, self._with_api = proxy, api
         self._listeners: list[Listener] = []
-        self._certificates: dict[str, tuple[Listener, float]] = {}
         self._proxy: Proxy | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -103,8 +99,6 @@ class Server:
         self._kit.settings = attrs.evolve(self._kit.settings, base_url=self.proxy_url)
         self._proxy = Proxy(self._kit, _proxy_settings(config, self.proxy_url, listener.port))
         self._proxy.pending = lambda: listener.pending
-        self._proxy.listening, self._proxy.certificates = self._count_sockets, self._expiries
-        ProcessCollector(registry=self._proxy.metrics.registry)
         listener.on_refused = self._proxy.metrics.connection_refused
         await self._proxy.start()
         listener.start(self._proxy.application())
@@ -174,25 +168,7 @@ class Server:
         except OSError as exc:
             raise ListenFailed(f"cannot listen on {address}: {exc.strerror or exc}") from exc
         self._listeners.append(listener)
-        if cert and (expiry := expires_at(cert)) is not None:
-            self._certificates[name] = (listener, expiry)
         return listener
-
-    def _count_sockets(self) -> dict[str, int]:
-        return {
-            "listening": sum(len(listener.sockets) for listener in self._listeners),
-            "http": sum(listener.pending for listener in self._listeners),
-        }
-
-    def _expiries(self) -> dict[str, float]:
-        """Of those that still listen: nobody is shown the others' certificates any more."""
-        return {name: expiry for name, (listener, expiry) in self._certificates.items() if listener.sockets}
-
-    def report(self) -> None:
-        """Write the live sessions and tasks to the log."""
-        sessions = self._proxy.sessions if self._proxy is not None else ()
-        infos = [session.info() for session in sessions]
-        report(infos, asyncio.all_tasks(), now=self._kit.clock.now())
 
     def stop(self) -> None:
         """Ask the server to end: the first time it drains, the second time it ends now."""
@@ -265,7 +241,6 @@ async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> in
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     loop.add_signal_handler(signal.SIGUSR1, server.leave)
-    loop.add_signal_handler(signal.SIGUSR2, server.report)
     loop.add_signal_handler(signal.SIGHUP, _no_reload)
     if (lifeline := os.environ.pop(PARENT, "")).isdecimal():
         loop.add_reader(int(lifeline), _orphaned, server, int(lifeline))
