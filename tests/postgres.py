@@ -98,13 +98,6 @@ class Postgres:
         for pid in self._pids():
             os.kill(pid, signal.SIGCONT)
 
-    def kill(self) -> None:
-        """End all its processes at once, as when memory runs out."""
-        for pid in self._pids():
-            os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.CalledProcessError):  # it waits for the last one's end
-            self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-s", "-m", "immediate", "stop")
-
     def admit(self, address: str, subnet: str) -> None:
         """Listen there too, and let that network in; it is started again for that."""
         data = self._folder / "data"
