@@ -1,19 +1,26 @@
 """Test support: two hosts on one machine, for processes that must not share a network stack.
 
 Importable as ``hosts``. Where we are root they are network namespaces on a bridge, so that each has an
-address, a loopback and ports of its own; elsewhere they are two addresses of loopback.
+address, a loopback and ports of its own; elsewhere they are two addresses of loopback. The bridge is in a
+namespace too, which the calling thread is in meanwhile: browsers of tests that run beside would give up
+what they are loading whenever an interface of theirs comes or goes (Chromium's ERR_NETWORK_CHANGED).
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import attrs
+
+_CLONE_NEWNET = 0x40000000  # sched.h
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +81,7 @@ def _namespaces(stack: ExitStack) -> Network | None:
     subnet, bridge = f"198.{18 + mark // 256 % 2}.{mark % 256}", f"ckbr{mark}"
     with ExitStack() as ours:
         try:
+            ours.enter_context(_own_network())
             _ip("link", "add", bridge, "type", "bridge")
             ours.callback(_ip, "link", "del", bridge)
             _ip("addr", "add", f"{subnet}.1/24", "dev", bridge)
@@ -83,6 +91,24 @@ def _namespaces(stack: ExitStack) -> Network | None:
             return None
         stack.push(ours.pop_all())
     return Network(kind="two network namespaces", shared=f"{subnet}.1", hosts=(hosts[0], hosts[1]))
+
+
+@contextlib.contextmanager
+def _own_network() -> Iterator[None]:
+    """Put this thread, and what it starts, into a network namespace of its own; then back."""
+    with Path("/proc/thread-self/ns/net").open("rb") as before:
+        _checked(_libc.unshare(_CLONE_NEWNET))
+        try:
+            _ip("link", "set", "lo", "up")
+            yield
+        finally:
+            _checked(_libc.setns(before.fileno(), _CLONE_NEWNET))
+
+
+def _checked(result: int) -> None:
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def _namespace(stack: ExitStack, name: str, bridge: str, address: str) -> Host:
