@@ -40,6 +40,7 @@ SMALL: Final = 16 * 1024
 """The same where frames are tiny: of thousands of them no more is looked at at once."""
 
 _GRACE: Final = 0.75  # seconds a side gets to take our last words
+_LATE: Final = 16 * 1024 * 1024  # more than systems buffer: who still sends after that does not listen
 _GONE: Final = 1006
 _PING_FRAME: Final = memoryview(frames.ping())
 
@@ -111,6 +112,7 @@ class Pump(ABC):
         "_client_room",
         "_end",
         "_goodbye_said",
+        "_late",
         "_life",
         "_loop",
         "_most_patience",
@@ -154,7 +156,7 @@ class Pump(ABC):
         self._server_over: RelayEnd | None = None  # set while its last bytes are still being delivered
         self._end: RelayEnd | None = None
         self._goodbye_said = False
-        self._unacknowledged = 0
+        self._late = self._unacknowledged = 0
         self._timer: asyncio.TimerHandle | None = None
         self.bytes_in = self.bytes_out = 0
 
@@ -251,7 +253,9 @@ class Pump(ABC):
             return
         except OSError:
             size = 0
-        if not size:
+        if self._end is not None:
+            self._late += size
+        if not size or self._late > _LATE:
             self._client_ended()
             return
         self._life.heard = True
