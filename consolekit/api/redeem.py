@@ -56,6 +56,6 @@ async def _target(kit: ConsoleKit, grant: Grant, caller: Caller) -> Target:
     kit.check_params(grant)
     if grant.target is not None:
         return grant.target
-    endpoint = await kit.ask(name, lambda provider: provider.open(request))
+    endpoint = await kit.ask(name, "open", lambda provider: provider.open(request))
     _log.info("console named", extra={"caller": caller.name, "provider": name, "grant_id": grant.id})
     return kit.registry.get(name).named(endpoint)

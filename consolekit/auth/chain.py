@@ -7,14 +7,15 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from consolekit.auth.base import AccessContext, TokenValidator
 from consolekit.auth.intime import in_time
 from consolekit.auth.life import GrantLife
 from consolekit.core.errors import TokenRefused
-from consolekit.core.types import Grant, Secret
+from consolekit.core.timings import Step, Timings
+from consolekit.core.types import Grant, Secret, SystemClock
 
 _T = TypeVar("_T")
 
@@ -23,14 +24,28 @@ class ValidatorChain:
     """The validators of one kit, each with its deadline; fails closed.
 
     Args:
-        validators: In the order of asking.
+        validators: In the order of asking; by the names that figures call them by, else their class is it.
+        timings: Who measures how long they take; default: nobody.
+
+    Attributes:
+        names: The validators' names, each once.
     """
 
-    def __init__(self, validators: Sequence[TokenValidator]) -> None:
-        self._validators = tuple(validators)
+    def __init__(
+        self,
+        validators: Sequence[TokenValidator] | Mapping[str, TokenValidator],
+        *,
+        timings: Timings | None = None,
+    ) -> None:
+        if isinstance(validators, Mapping):
+            self._named = tuple(validators.items())
+        else:
+            self._named = tuple((type(validator).__name__, validator) for validator in validators)
+        self._timings = timings or Timings(SystemClock())
+        self.names = tuple(sorted({name for name, _ in self._named}))
 
     def __iter__(self) -> Iterator[TokenValidator]:
-        return iter(self._validators)
+        return iter([validator for _, validator in self._named])
 
     async def redeem(self, token: Secret, context: AccessContext) -> tuple[TokenValidator, Grant]:
         """Use a token; gives its grant and the validator that must hear of its end.
@@ -63,14 +78,15 @@ class ValidatorChain:
         self, token: Secret, ask: Callable[[TokenValidator], Awaitable[_T]]
     ) -> tuple[TokenValidator, _T]:
         refusal = TokenRefused("no validator is configured")
-        for validator in self._whom(token):
+        for name, validator in self._whom(token):
             who = f"the token validator {type(validator).__name__}"
             try:
-                return validator, await in_time(ask(validator), validator.seconds, who)
+                with self._timings.measure(Step.VALIDATOR, name):
+                    return validator, await in_time(ask(validator), validator.seconds, who)
             except TokenRefused as exc:
                 refusal = exc
         raise refusal
 
-    def _whom(self, token: Secret) -> Sequence[TokenValidator]:
-        known = [validator for validator in self._validators if validator.recognises(token)]
-        return known or self._validators
+    def _whom(self, token: Secret) -> Sequence[tuple[str, TokenValidator]]:
+        known = [named for named in self._named if named[1].recognises(token)]
+        return known or self._named

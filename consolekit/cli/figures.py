@@ -1,18 +1,21 @@
 """CLI: the figures of several workers as one page. Knows Prometheus' text; knows no socket and no process.
 
-Sums are right for all that our metrics are: counts, buckets, and gauges of things that are there. What a
+Sums are right for counts, buckets and gauges of things that are there; ``MERGE`` names the rest. What a
 worker had counted when it ended stays in the sum, as it was last seen: a counter never goes back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 
 import attrs
 from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector, CollectorRegistry
+
+from consolekit.proxy.metrics import MERGE
 
 _Sample = tuple[str, tuple[tuple[str, str], ...]]
 _LASTING = ("counter", "histogram")
@@ -28,7 +31,8 @@ class _Family:
     def add(self, metric: Metric) -> None:
         for sample in metric.samples:
             key = (sample.name, tuple(sorted(sample.labels.items())))
-            self.values[key] = self.values.get(key, 0.0) + sample.value
+            merge: Callable[[float, float], float] = MERGE.get(self.name, operator.add)
+            self.values[key] = merge(self.values[key], sample.value) if key in self.values else sample.value
 
 
 class Figures:

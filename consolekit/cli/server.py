@@ -6,6 +6,7 @@ Knows every layer below; decides nothing that is not about being a process.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -17,12 +18,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import attrs
+from prometheus_client import ProcessCollector
 from tornado.web import Application
 
 from consolekit.api.app import make_api
 from consolekit.api.callers import Callers, KeyEntry
 from consolekit.cli.notify import ServiceManager
+from consolekit.cli.report import report
 from consolekit.cli.worker import PARENT
+from consolekit.config.certificates import expires_at
 from consolekit.config.model import Config
 from consolekit.core.address import Address
 from consolekit.core.errors import ConfigError, ListenFailed, Problem
@@ -39,6 +43,7 @@ from consolekit.proxy.sessions import Limits
 _log = logging.getLogger(__name__)
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_SETTLE_SECONDS = 1.0  # for answers that are under way when the last console has ended
 
 
 class Server:
@@ -66,6 +71,8 @@ class Server:
         self._inherited = inherited or {}
         self._with_proxy, self._with_api = proxy, api
         self._listeners: list[Listener] = []
+        self._certificates: dict[str, tuple[Listener, float]] = {}
+        self._admin: Listener | None = None
         self._proxy: Proxy | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -99,13 +106,15 @@ class Server:
         self._kit.settings = attrs.evolve(self._kit.settings, base_url=self.proxy_url)
         self._proxy = Proxy(self._kit, _proxy_settings(config, self.proxy_url, listener.port))
         self._proxy.pending = lambda: listener.pending
+        self._proxy.listening, self._proxy.certificates = self._count_sockets, self._expiries
+        ProcessCollector(registry=self._proxy.metrics.registry)
         listener.on_refused = self._proxy.metrics.connection_refused
         await self._proxy.start()
         listener.start(self._proxy.application())
         _log.info("proxy on %s", self.proxy_url)
         if config.admin.listen is not None or "admin" in self._inherited:
             address = config.admin.listen or Address("127.0.0.1", 0)
-            admin = self._listener("admin", address)
+            admin = self._admin = self._listener("admin", address)
             self.admin_url = _url(address, admin)
             admin.start(self._proxy.admin_application())
             if admin.port:  # else it is our parent that shows them
@@ -168,7 +177,25 @@ class Server:
         except OSError as exc:
             raise ListenFailed(f"cannot listen on {address}: {exc.strerror or exc}") from exc
         self._listeners.append(listener)
+        if cert and (expiry := expires_at(cert)) is not None:
+            self._certificates[name] = (listener, expiry)
         return listener
+
+    def _count_sockets(self) -> dict[str, int]:
+        return {
+            "listening": sum(len(listener.sockets) for listener in self._listeners),
+            "http": sum(listener.pending for listener in self._listeners),
+        }
+
+    def _expiries(self) -> dict[str, float]:
+        """Of those that still listen: nobody is shown the others' certificates any more."""
+        return {name: expiry for name, (listener, expiry) in self._certificates.items() if listener.sockets}
+
+    def report(self) -> None:
+        """Write the live sessions and tasks to the log."""
+        sessions = self._proxy.sessions if self._proxy is not None else ()
+        infos = [session.info() for session in sessions]
+        report(infos, asyncio.all_tasks(), now=self._kit.clock.now())
 
     def stop(self) -> None:
         """Ask the server to end: the first time it drains, the second time it ends now."""
@@ -196,30 +223,42 @@ class Server:
         await self.aclose(drain_seconds=unlimited if self._leaving else config.timeouts.drain_seconds)
 
     async def aclose(self, *, drain_seconds: float = 0.0) -> None:
-        """Accept nobody, give live sessions their time, close everything."""
-        for listener in self._listeners:
+        """Accept nobody, give live sessions and requests their time, close everything."""
+        public = [listener for listener in self._listeners if listener is not self._admin]
+        for listener in public:
             listener.stop()
+        if drain_seconds:
+            async with asyncio.TaskGroup() as group:
+                hurry = group.create_task(self._cut_short(public))
+                await self._drain(public, drain_seconds)
+                hurry.cancel()
         if self._proxy is not None:
-            await self._drain(self._proxy, drain_seconds)
-        for listener in self._listeners:
+            await self._proxy.aclose()
+        for listener in public:
             await listener.aclose()
+        if self._admin is not None:  # to the end it tells how it is going
+            await self._admin.aclose()
         await self._kit.aclose()
 
-    async def _drain(self, proxy: Proxy, seconds: float) -> None:
-        if proxy.sessions and seconds:
-            _log.info(
-                "draining %d sessions for up to %g s; once more to end now", len(proxy.sessions), seconds
-            )
-        async with asyncio.TaskGroup() as group:
-            closing = group.create_task(proxy.aclose(drain_seconds=seconds))
-            hurry = group.create_task(self._cut_short(proxy))
-            await closing
-            hurry.cancel()
+    async def _drain(self, public: Sequence[Listener], seconds: float) -> None:
+        if self._proxy is not None and self._proxy.sessions:
+            count = len(self._proxy.sessions)
+            _log.info("draining %d sessions for up to %g s; once more to end now", count, seconds)
+        settled = asyncio.gather(*(listener.settle() for listener in public))
+        if self._leaving:  # who was accepted before others took over is still served
+            await settled
+        if self._proxy is not None:
+            await self._proxy.sessions.drain(seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                await settled
 
-    async def _cut_short(self, proxy: Proxy) -> None:
+    async def _cut_short(self, public: Sequence[Listener]) -> None:
         await self._hurry.wait()
-        for session in proxy.sessions:
+        for session in self._proxy.sessions if self._proxy is not None else ():
             session.end("draining")
+        for listener in public:
+            await listener.aclose()
 
 
 def run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> int:
@@ -241,6 +280,7 @@ async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> in
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     loop.add_signal_handler(signal.SIGUSR1, server.leave)
+    loop.add_signal_handler(signal.SIGUSR2, server.report)
     loop.add_signal_handler(signal.SIGHUP, _no_reload)
     if (lifeline := os.environ.pop(PARENT, "")).isdecimal():
         loop.add_reader(int(lifeline), _orphaned, server, int(lifeline))

@@ -148,6 +148,12 @@ class Supervisor:
             worker.leaving = True
             worker.tell(signal.SIGTERM)
 
+    def report(self) -> None:
+        """Have every worker write its sessions and tasks to the log."""
+        for worker in self._workers:
+            if worker.ready.is_set():  # before, the signal would end it
+                worker.tell(signal.SIGUSR2)
+
     async def reload(self) -> None:
         """Put new workers in the place of the old ones, which stay for as long as their consoles live."""
         async with self._reload:
@@ -293,6 +299,7 @@ async def _run(config: Config, roles: Sequence[str]) -> int:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGUSR2, supervisor.report)
     try:
         await supervisor.start()
         manager.ready()

@@ -13,6 +13,7 @@ import attrs
 
 from consolekit.auth.base import TokenIssuer, TokenStore, TokenValidator
 from consolekit.auth.stored import SingleUse, StoredTokens
+from consolekit.auth.timed import TimedStore
 from consolekit.config.annotations import with_paths
 from consolekit.config.layers import PathKey, expanded
 from consolekit.config.load import Loaded, name_origins
@@ -24,10 +25,12 @@ from consolekit.core.provider import API_VERSION, ConsoleProvider
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.schema import problems_of, validator_of
 from consolekit.core.shared import Shared
+from consolekit.core.timings import Timings
 from consolekit.core.types import Clock, SystemClock
 from consolekit.kit import ConsoleKit, KitSettings
 
 _Plugin = TypeVar("_Plugin")
+_OWN = "own"  # what figures call the gateway's own tokens
 
 
 @attrs.frozen(kw_only=True)
@@ -73,7 +76,8 @@ def build_kit(
     problems += store_problems
     if problems or store_class is None:
         raise ConfigError(problems)
-    store = _open_store(store_class, options, clock)
+    timings = Timings(clock)
+    store = TimedStore(_open_store(store_class, options, clock), timings)
     tokens = StoredTokens(store, clock=clock, grace_seconds=config.tokens.grace_seconds)
     issuer = more.get(config.tokens.issuer, tokens)
     assert isinstance(issuer, TokenIssuer)  # noqa: S101 - _issuer_problems has looked
@@ -81,7 +85,7 @@ def build_kit(
         registry=registry,
         store=store,
         issuer=issuer,
-        validators=[tokens, *_spent_in(store, more, config, clock)],
+        validators={_OWN: tokens, **dict(_spent_in(store, more, config, clock))},
         hooks=hooks,
         clock=clock,
         settings=KitSettings(
@@ -90,6 +94,7 @@ def build_kit(
             token_seconds=config.tokens.seconds,
             session_seconds=config.limits.session_seconds,
         ),
+        timings=timings,
     )
 
 
@@ -194,14 +199,15 @@ def _issuer_problems(found: Mapping[str, TokenValidator], loaded: Loaded) -> lis
 
 def _spent_in(
     store: TokenStore, found: Mapping[str, TokenValidator], config: Config, clock: Clock
-) -> Iterator[TokenValidator]:
+) -> Iterator[tuple[str, TokenValidator]]:
     """The validators; those whose tokens are good for one session note that in the store."""
     for name, validator in found.items():
         told = config.validators[name].single_use
         if validator.single_use if told is None else told:
-            yield SingleUse(validator, store, clock=clock, grace_seconds=config.tokens.grace_seconds)
+            grace = config.tokens.grace_seconds
+            yield name, SingleUse(validator, store, clock=clock, grace_seconds=grace)
         else:
-            yield validator
+            yield name, validator
 
 
 def _validator(loaded: Loaded, name: str, clock: Clock) -> TokenValidator:
@@ -211,6 +217,8 @@ def _validator(loaded: Loaded, name: str, clock: Clock) -> TokenValidator:
         ConfigError: it cannot be used.
     """
     path, section = f"validators.{name}", loaded.config.validators[name]
+    if name == _OWN:
+        raise ConfigError([Problem(path, "is what the gateway's own tokens are called; choose another name")])
     try:
         cls: type[TokenValidator] = load(VALIDATORS, section.use, TokenValidator)
         options = _checked_options(loaded, cls.config_schema, section.options, ("validators", name))

@@ -50,6 +50,12 @@ def expiry_problems(config: Config, now: float) -> tuple[list[Problem], list[Pro
     return today, soon
 
 
+def expires_at(cert: Path) -> float | None:
+    """When (epoch s) the first certificate of a file ends; None where there is none to be read."""
+    certificate = _read_certificate(cert, "", [])
+    return None if certificate is None else certificate.not_valid_after_utc.timestamp()
+
+
 def _pairs(config: Config) -> Iterator[tuple[str, Path, Path | None]]:
     if config.proxy.cert:
         yield "proxy", config.proxy.cert, config.proxy.key

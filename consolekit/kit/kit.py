@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
 from consolekit.auth.base import AccessContext, TokenIssuer, TokenStore, TokenValidator
 from consolekit.auth.chain import ValidatorChain
@@ -32,6 +32,7 @@ from consolekit.core.hooks import Hooks
 from consolekit.core.provider import ConsoleProvider
 from consolekit.core.registry import ProviderRegistry
 from consolekit.core.schema import ConsoleSchema
+from consolekit.core.timings import Step, Timings
 from consolekit.core.types import (
     Action,
     Caller,
@@ -50,6 +51,10 @@ from consolekit.kit.links import ConsoleLink, KitSettings, Offer, make_link
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+Operation = Literal["adopt", "check", "connect_info", "open"]
+
+OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
+"""What providers are asked and the time of it is measured."""
 
 
 class ConsoleKit:
@@ -59,10 +64,11 @@ class ConsoleKit:
         registry: The providers, in order.
         store: Where grants, sessions and revocations are.
         issuer: Makes tokens.
-        validators: Redeem tokens, asked in order.
+        validators: Redeem tokens, asked in order; by the names that figures call them by, if they have any.
         hooks: Who listens.
         clock: Where time comes from.
         settings: See ``KitSettings``.
+        timings: Measures the calls to validators, providers and servers; whoever wants to know listens there.
     """
 
     def __init__(
@@ -71,17 +77,19 @@ class ConsoleKit:
         registry: ProviderRegistry,
         store: TokenStore,
         issuer: TokenIssuer,
-        validators: Sequence[TokenValidator],
+        validators: Sequence[TokenValidator] | Mapping[str, TokenValidator],
         hooks: Hooks | None = None,
         clock: Clock | None = None,
         settings: KitSettings | None = None,
+        timings: Timings | None = None,
     ) -> None:
         self.registry = registry
         self.store = store
         self.issuer = issuer
-        self.validators = ValidatorChain(validators)
         self.hooks = hooks or Hooks()
         self.clock = clock or SystemClock()
+        self.timings = timings or Timings(self.clock)
+        self.validators = ValidatorChain(validators, timings=self.timings)
         self.settings = settings or KitSettings()
         self.schema = ConsoleSchema(registry)
 
@@ -142,10 +150,22 @@ class ConsoleKit:
         raise UnknownServer(f"no provider of {request.key} knows server {request.server_id}")
 
     async def _check(self, name: str, request: ConsoleRequest) -> None:
-        await self.ask(name, lambda provider: provider.check(request))
+        await self.ask(name, "check", lambda provider: provider.check(request))
 
-    async def ask(self, name: str, question: Callable[[ConsoleProvider], Awaitable[T]]) -> T:
-        """Ask a provider within its time; whatever it raises is an error of ours."""
+    async def ask(
+        self, name: str, operation: Operation, question: Callable[[ConsoleProvider], Awaitable[T]]
+    ) -> T:
+        """Ask a provider within its time; whatever it raises is an error of ours.
+
+        Args:
+            name: Which one.
+            operation: What is asked, for the figures.
+            question: Asks it.
+        """
+        with self.timings.measure(Step.PROVIDER, name, operation):
+            return await self._ask(name, question)
+
+    async def _ask(self, name: str, question: Callable[[ConsoleProvider], Awaitable[T]]) -> T:
         seconds = self.settings.check_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -209,7 +229,7 @@ class ConsoleKit:
                 continue
             except ConsoleNotImplemented:  # known, and its only way may be past us
                 pass
-            info = await self.ask(name, lambda provider: provider.connect_info(request))
+            info = await self.ask(name, "connect_info", lambda provider: provider.connect_info(request))
             _log.info("connection information given", extra={"caller": caller.name, "provider": name})
             return info
         raise UnknownServer(f"no provider of {key} knows server {request.server_id}")

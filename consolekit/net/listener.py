@@ -29,6 +29,7 @@ from consolekit.net.stream import ChannelStream
 _log = logging.getLogger(__name__)
 _ACCEPT_AT_ONCE = 64  # then let the sessions have the loop
 _RETRY_SECONDS = 0.1
+_SETTLE_SECONDS = 0.05
 _BACKLOG = 1024
 _OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -158,6 +159,19 @@ class Listener:
         if self._reserve is not None:
             os.close(self._reserve)
             self._reserve = None
+
+    async def settle(self) -> None:
+        """After ``stop``: until all who were accepted have been answered, once more each.
+
+        Nobody else would answer them. Who waits with an answered connection is let go at once, as HTTP allows
+        (RFC 9112, 9.5); every other one has its deadlines. ``aclose`` ends this too.
+        """
+        if self._server is not None:
+            self._server.conn_params.no_keep_alive = True
+        while self.pending:
+            for stream in [stream for stream in self._streams if stream.idle]:
+                stream.close()
+            await asyncio.sleep(_SETTLE_SECONDS)
 
     async def aclose(self) -> None:
         """Stop, and close every connection that is still plain HTTP."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import select
 import socket
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -48,6 +49,7 @@ class ChannelStream(IOStream):
         on_gone: Called once when the stream has let go of the socket, by closing or by ``release``.
 
     Attributes:
+        requests: How many requests' headers have come.
         lingering: What closes the socket after a refusal; None before, and where none was needed.
     """
 
@@ -64,6 +66,7 @@ class ChannelStream(IOStream):
         self._on_gone = on_gone
         self._released = self._refused = self._in_header = self._held_back = False
         self._impatience: asyncio.TimerHandle | None = None
+        self.requests = 0
         self.lingering: Linger | None = None
         super().__init__(sock, max_buffer_size=1024 * 1024)
 
@@ -137,6 +140,7 @@ class ChannelStream(IOStream):
     async def _read_header(self, header: Awaitable[bytes]) -> bytes:
         data = await header
         self._in_header = False
+        self.requests += 1
         if _BARE_LINE_END.search(data):
             self._refused = True
             self.write(_BAD_REQUEST)
@@ -156,6 +160,15 @@ class ChannelStream(IOStream):
         self._refused = True
 
     # ---- letting go
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has been answered and nothing of another request has come."""
+        if not self._in_header or not self.requests or self.closed() or self._read_buffer_size:
+            return False
+        poll = select.poll()
+        poll.register(self._channel.fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     def close_fd(self) -> None:
         """Close the socket, unless it was released."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from consolekit.http.handler import NotFoundHandler
 from consolekit.kit import ConsoleKit
 from consolekit.proxy.handler import ConsoleSocket, Outcome
 from consolekit.proxy.health import Healthz, MetricsPage, Readyz
-from consolekit.proxy.metrics import Metrics
+from consolekit.proxy.lag import LoopLag
+from consolekit.proxy.metrics import Metrics, Sources
 from consolekit.proxy.novalinks import PAGES, SPICE_PAGE, Front, NoSpicePage, NovaPage, SpicePage
 from consolekit.proxy.pages import Assets, Page, ViewerPages, viewer_policy
 from consolekit.proxy.relay import RelaySettings
@@ -69,20 +71,33 @@ class Proxy:
         sessions: The live ones.
         metrics: The figures.
         pending: Gives the number of connections without a token; set by whoever listens.
+        listening: Gives the number of sockets that are no session's, by kind; set by whoever listens.
+        certificates: Gives when (epoch s) each listener's certificate ends; set by whoever listens.
     """
 
     def __init__(
         self, kit: ConsoleKit, settings: ProxySettings, *, registry: CollectorRegistry | None = None
     ) -> None:
         self._settings = settings
-        self.pending = _no_connections
+        self.pending: Callable[[], int] = int
+        self.listening: Callable[[], Mapping[str, int]] = dict
+        self.certificates: Callable[[], Mapping[str, float]] = dict
         self.sessions = Sessions(kit.store, kit.clock, settings.limits)
         self.metrics = Metrics(
             kit.registry.pairs(),
             registry=registry or CollectorRegistry(),
-            live=self._infos,
-            pending=lambda: self.pending(),
+            sources=Sources(
+                live=self._infos,
+                pending=lambda: self.pending(),
+                sockets=self._sockets,
+                watching=lambda: self.sessions.watching,
+                certificates=lambda: self.certificates(),
+            ),
+            providers=[name for name, _ in kit.registry],
+            validators=kit.validators.names,
         )
+        kit.timings.listen(self.metrics.call_took)
+        self._lag = LoopLag(self.metrics.lagged)
         wheel = TimerWheel(asyncio.get_running_loop(), kit.clock)
         self._around = Surroundings(
             kit=kit,
@@ -96,6 +111,14 @@ class Proxy:
     def _infos(self) -> Iterable[SessionInfo]:
         return (session.info() for session in self.sessions)
 
+    def _sockets(self) -> Mapping[str, int]:
+        counted = Counter(self.listening())
+        for session in self.sessions:
+            viewer, server = session.sockets()
+            counted["viewer"] += viewer
+            counted["server"] += server
+        return counted
+
     async def start(self) -> None:
         """Begin to follow revocations.
 
@@ -103,10 +126,12 @@ class Proxy:
             StoreUnavailable: the store cannot be read.
         """
         await self.sessions.start()
+        self._lag.start()
 
     async def aclose(self, *, drain_seconds: float = 0.0) -> None:
         """Wait for the sessions, end those that are left, stop."""
         await self.sessions.drain(drain_seconds)
+        self._lag.stop()
         await self.sessions.aclose()
 
     def application(self) -> Application:
@@ -166,7 +191,3 @@ def _application(routes: list[Any], hosts: Collection[str], trusted: Networks) -
         hosts=hosts,
         trusted_proxies=trusted,
     )
-
-
-def _no_connections() -> int:
-    return 0

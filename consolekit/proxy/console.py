@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from consolekit.core.errors import (
@@ -16,6 +17,7 @@ from consolekit.core.errors import (
 )
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider, ViewerFilter
+from consolekit.core.timings import Step
 from consolekit.core.types import Endpoint, Grant, Mode
 from consolekit.kit import ConsoleKit
 from consolekit.proxy.shake import Shake, reach
@@ -108,13 +110,18 @@ class Console:
             self._ask_script,
             connect_seconds=connect_seconds,
             handshake_seconds=handshake_seconds,
+            measure=self._measure,
         )
+
+    def _measure(self, step: Step) -> AbstractContextManager[None]:
+        key = self._grant.request.key
+        return self._kit.timings.measure(step, key.protocol, key.type)
 
     async def _ask_provider(self) -> Endpoint:
         request, target = self._grant.request, self._grant.target
         if target is not None:
-            return await self._kit.ask(self._grant.provider, lambda it: it.adopt(request, target))
-        return await self._kit.ask(self._grant.provider, lambda it: it.open(request))
+            return await self._kit.ask(self._grant.provider, "adopt", lambda it: it.adopt(request, target))
+        return await self._kit.ask(self._grant.provider, "open", lambda it: it.open(request))
 
     def _ask_filter(self, endpoint: Endpoint) -> ViewerFilter | None:
         """The filter, where there must or may be one; who may only look gets nothing without."""

@@ -6,18 +6,56 @@ numbers (sessions, bytes) are read when somebody asks, never counted per message
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
+import attrs
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from consolekit.__about__ import __version__
 from consolekit.core.errors import every_error
+from consolekit.core.timings import Timing
 from consolekit.core.types import ConsoleKey, SessionInfo
 from consolekit.proxy.closecodes import ENDS
+from consolekit.proxy.durations import Durations
 
 _OPEN_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _REFUSED_CONNECTIONS = ("pending", "pending_per_address", "proxy_protocol", "tls", "descriptors")
+_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+SOCKETS: Final = ("listening", "http", "viewer", "server")
+
+MERGE: Final[Mapping[str, Callable[[float, float], float]]] = {
+    "consolekit_build_info": max,
+    "consolekit_certificate_expiry_timestamp_seconds": min,  # the one that ends first
+    "consolekit_revocations_up": min,  # one that hears none is one too many
+    "process_open_fds": max,  # the fullest process beside the lowest limit
+    "process_max_fds": min,
+    "process_start_time_seconds": min,
+}
+"""How one figure is made of several processes' where it is not their sum."""
+
+
+@attrs.frozen(kw_only=True)
+class Sources:
+    """What is read when somebody asks.
+
+    Attributes:
+        live: Gives the live sessions' views.
+        pending: Gives the number of connections that have shown no token yet.
+        sockets: Gives the number of our sockets, by kind: one of ``SOCKETS``.
+        watching: Says whether revocations are heard.
+        certificates: Gives when (epoch s) each listener's certificate ends; only of those with TLS.
+    """
+
+    live: Callable[[], Iterable[SessionInfo]] = tuple
+    pending: Callable[[], int] = int
+    sockets: Callable[[], Mapping[str, int]] = dict
+    watching: Callable[[], bool] = bool
+    certificates: Callable[[], Mapping[str, float]] = dict
 
 
 class Metrics:
@@ -26,8 +64,9 @@ class Metrics:
     Args:
         keys: The pairs that are offered: the only label values of a pair.
         registry: Where to register; an embedder passes its own.
-        live: Gives the live sessions' views.
-        pending: Gives the number of connections that have shown no token yet.
+        sources: What is read when somebody asks.
+        providers: The configured providers' names, as label values.
+        validators: The token validators' names, as label values.
     """
 
     def __init__(
@@ -35,8 +74,9 @@ class Metrics:
         keys: Iterable[ConsoleKey],
         *,
         registry: CollectorRegistry,
-        live: Callable[[], Iterable[SessionInfo]],
-        pending: Callable[[], int],
+        sources: Sources,
+        providers: Iterable[str] = (),
+        validators: Iterable[str] = (),
     ) -> None:
         self.registry = registry
         self._keys = tuple(keys)
@@ -61,8 +101,13 @@ class Metrics:
             "consolekit_open_seconds", "From the browser's request to its 101", buckets=_OPEN_BUCKETS,
             registry=registry,
         )  # fmt: skip
+        self._lag = Histogram(
+            "consolekit_loop_lag_seconds", "How late the event loop ran a timer, sampled twice a second",
+            buckets=_LAG_BUCKETS, registry=registry,
+        )  # fmt: skip
+        self._durations = Durations(self._keys, providers=providers, validators=validators, registry=registry)
         self._fill_labels()
-        registry.register(_Live(self._keys, live, pending, self._bytes))
+        registry.register(_Live(self._keys, sources, self._bytes))
 
     def _fill_labels(self) -> None:
         for key in self._keys:
@@ -97,22 +142,41 @@ class Metrics:
         """A browser got its 101 after so long."""
         self._open_seconds.observe(seconds)
 
+    def call_took(self, timing: Timing) -> None:
+        """A call to the store, a validator, a provider or a server is over."""
+        self._durations.took(timing)
+
+    def lagged(self, seconds: float) -> None:
+        """The event loop ran a timer so late."""
+        self._lag.observe(seconds)
+
 
 class _Live(Collector):
     """What is read when somebody asks."""
 
-    def __init__(
-        self,
-        keys: tuple[ConsoleKey, ...],
-        live: Callable[[], Iterable[SessionInfo]],
-        pending: Callable[[], int],
-        ended: dict[str, int],
-    ) -> None:
-        self._keys, self._sessions, self._pending, self._ended = keys, live, pending, ended
+    def __init__(self, keys: tuple[ConsoleKey, ...], sources: Sources, ended: dict[str, int]) -> None:
+        self._keys, self._sources, self._ended = keys, sources, ended
 
     def collect(self) -> Iterable[Metric]:
-        """One pass over the live sessions."""
-        sessions = list(self._sessions())
+        """Whatever is there now."""
+        yield from self._of_sessions(list(self._sources.live()))
+        pending = self._sources.pending()
+        yield _gauge("connections_pending", "Connections that have shown no token yet", pending)
+        counted = self._sources.sockets()
+        yield _by(
+            "sockets", "Sockets that are open", "kind", {kind: counted.get(kind, 0) for kind in SOCKETS}
+        )
+        up = self._sources.watching()
+        yield _gauge("revocations_up", "1 while revocations are heard, 0 while the store is away", up)
+        ends = self._sources.certificates()
+        text = "When a listener's certificate ends (epoch s)"
+        yield _by("certificate_expiry_timestamp_seconds", text, "listener", ends)
+        names = ["version", "python"]
+        build = GaugeMetricFamily("consolekit_build_info", "What runs here; always 1", labels=names)
+        build.add_metric([__version__, platform.python_version()], 1)
+        yield build
+
+    def _of_sessions(self, sessions: list[SessionInfo]) -> Iterable[Metric]:
         live = GaugeMetricFamily("consolekit_sessions", "Live sessions", labels=["protocol", "type"])
         for key in self._keys:
             live.add_metric([key.protocol, key.type], sum(s.key == key for s in sessions))
@@ -123,8 +187,14 @@ class _Live(Collector):
         volume.add_metric(["in"], self._ended["in"] + sum(s.bytes_in for s in sessions))
         volume.add_metric(["out"], self._ended["out"] + sum(s.bytes_out for s in sessions))
         yield volume
-        yield GaugeMetricFamily(
-            "consolekit_connections_pending",
-            "Connections that have shown no token yet",
-            value=self._pending(),
-        )
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"consolekit_{name}", text, value=value)
+
+
+def _by(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(f"consolekit_{name}", text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family

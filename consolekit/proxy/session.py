@@ -126,6 +126,12 @@ class Session:
             return self._info
         return attrs.evolve(self._info, bytes_in=self._relay.bytes_in, bytes_out=self._relay.bytes_out)
 
+    def sockets(self) -> tuple[int, int]:
+        """How many connections it holds, to its viewer and to its server; the relay has one of each."""
+        if self._relay is not None:
+            return 1, 1
+        return int(self._state is _State.GREETING), int(self._shake is not None)
+
     # ---- the beginning: everything is decided here
 
     async def open(self) -> None:
@@ -348,6 +354,7 @@ class Session:
         labels: dict[str, object] = {
             "session_id": info.id,
             "grant_id": info.grant_id,
+            "provider": self._grant.provider,
             "console": str(info.key),
             "server_id": info.server_id,
             "subject": info.subject,

@@ -49,6 +49,9 @@ class LiveSession(Protocol):
     def info(self) -> SessionInfo:
         """Its redacted view as of now."""
 
+    def sockets(self) -> tuple[int, int]:
+        """How many connections it holds, to its viewer and to its server."""
+
     def end(self, reason: str) -> None:
         """End it now, in whatever state; the reason is a slug of ``closecodes``."""
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from consolekit.core.errors import HandshakeError, HandshakeTimeout, PeerClosed, ProviderError
 from consolekit.core.handshake import CLIENT, SERVER, Handshake, Script, StartTls
+from consolekit.core.timings import Step
 from consolekit.core.types import Endpoint, Transport
 from consolekit.net.channels import Channel, receive, send_all
 from consolekit.proxy.connect import connect, secure
 from consolekit.proxy.upstream import make_request, upgrade
 from consolekit.proxy.viewer import ViewerStream
+
+Measure = Callable[[Step], AbstractContextManager[None]]
 
 _BANNER_SHARE = 0.3
 """Part of the handshake's deadline after which a server that has said nothing is connected again, once.
@@ -138,6 +142,7 @@ async def reach(
     *,
     connect_seconds: float,
     handshake_seconds: float,
+    measure: Measure = lambda step: nullcontext(),
 ) -> Shake:
     """Connect and play the server's part, with one more try where the server said nothing at all.
 
@@ -146,6 +151,7 @@ async def reach(
         make_script: Gives a fresh script, or None for a relay from the first byte.
         connect_seconds: Deadline of each connection attempt.
         handshake_seconds: Deadline of the server's part of the handshake, both tries together.
+        measure: Goes around each connection attempt and each play of the server's part.
 
     Raises:
         PeerError: not reachable, not in time, not trusted, or it did not behave.
@@ -153,18 +159,21 @@ async def reach(
         ProviderError: the provider wants what is not done here.
     """
     if endpoint.transport in (Transport.WS, Transport.WSS):
-        return await _reach_websocket(endpoint, make_script, connect_seconds, handshake_seconds)
+        return await _reach_websocket(endpoint, make_script, connect_seconds, handshake_seconds, measure)
     loop = asyncio.get_running_loop()
     silence = handshake_seconds * _BANNER_SHARE
     for patience, rest in ((silence, handshake_seconds), (handshake_seconds - silence,) * 2):
         script = make_script(endpoint)
         handshake = Handshake(script) if script is not None else None  # before there is a socket to lose
-        shake = Shake(handshake, endpoint, await connect(endpoint, seconds=connect_seconds))
+        with measure(Step.CONNECT):
+            channel = await connect(endpoint, seconds=connect_seconds)
+        shake = Shake(handshake, endpoint, channel)
         ends = loop.time() + rest
         try:
-            async with asyncio.timeout(patience) as deadline:
-                shake.on_heard = functools.partial(deadline.reschedule, ends)
-                await shake.until_client()
+            with measure(Step.HANDSHAKE):
+                async with asyncio.timeout(patience) as deadline:
+                    shake.on_heard = functools.partial(deadline.reschedule, ends)
+                    await shake.until_client()
             return shake
         except TimeoutError as exc:
             shake.channel.close()
@@ -181,15 +190,18 @@ async def _reach_websocket(
     make_script: Callable[[Endpoint], Script | None],
     connect_seconds: float,
     handshake_seconds: float,
+    measure: Measure,
 ) -> Shake:
     """Connect and agree on a websocket; once, because a ticket in the request may be used up by it."""
     if make_script(endpoint) is not None:
         raise ProviderError("a handshake script inside a websocket is not supported")
     request = make_request(endpoint)
-    channel = await connect(endpoint, seconds=connect_seconds)
+    with measure(Step.CONNECT):
+        channel = await connect(endpoint, seconds=connect_seconds)
     try:
-        async with asyncio.timeout(handshake_seconds):
-            received = await upgrade(channel, request)
+        with measure(Step.HANDSHAKE):
+            async with asyncio.timeout(handshake_seconds):
+                received = await upgrade(channel, request)
     except TimeoutError as exc:
         channel.close()
         raise HandshakeTimeout(f"{endpoint.address}: websocket handshake not done in time") from exc

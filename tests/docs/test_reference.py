@@ -12,7 +12,7 @@ from typing import get_type_hints
 import attrs
 import click
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 import consolekit
 from consolekit.config import model
@@ -21,7 +21,7 @@ from consolekit.core.hookspecs import HookSpecs
 from consolekit.core.plugins import HOOKS, PROVIDERS, STORES, VALIDATORS
 from consolekit.http.callbackreply import REPLY
 from consolekit.proxy.closecodes import ENDS
-from consolekit.proxy.metrics import Metrics
+from consolekit.proxy.metrics import Metrics, Sources
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -78,7 +78,8 @@ def test_every_end_with_its_close_code(made: dict[str, str]) -> None:
 
 def test_every_metric(made: dict[str, str]) -> None:
     registry = CollectorRegistry()
-    Metrics([consolekit.ConsoleKey("vnc", "novnc")], registry=registry, live=list, pending=lambda: 0)
+    Metrics([consolekit.ConsoleKey("vnc", "novnc")], registry=registry, sources=Sources())
+    ProcessCollector(registry=registry)
     families = list(registry.collect())
     assert families
     for family in families:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
 import ssl
 import urllib.error
@@ -223,3 +224,64 @@ async def test_a_second_stop_cuts_a_drain_short():
             server.stop()
         await client.wait_closed()
         assert client.close_code == 1001
+
+
+async def figures(server: Server) -> dict[str, float]:
+    """Every sample of the admin listener's page, by name and labels."""
+    status, page = await get(server.admin_url + "/metrics")
+    assert status == 200
+    lines = [line.rpartition(" ") for line in page.decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, _, value in lines}
+
+
+async def test_figures_of_the_process_and_of_a_console(tmp_path):
+    authority = trustme.CA()
+    leaf = authority.issue_cert("127.0.0.1", not_after=datetime.datetime(2030, 1, 2, tzinfo=datetime.UTC))
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    leaf.cert_chain_pems[0].write_to_path(str(cert))
+    leaf.private_key_pem.write_to_path(str(key))
+    api = attrs.evolve(CONFIG.api, cert=cert, key=key)
+    async with target(echo) as endpoint:
+        kit = make_kit(endpoint)
+        server = Server(attrs.evolve(CONFIG, api=api), kit)
+        await server.start()
+        try:
+            link = await kit.create("demo", {"protocol": "vnc", "type": "novnc"}, caller=CALLER)
+            async with websockets.asyncio.client.connect(
+                server.proxy_url.replace("http", "ws", 1) + "/ws",
+                subprotocols=["binary", f"consolekit.token.{link.token.reveal()}"],
+                origin=server.proxy_url,
+                proxy=None,
+            ) as client:
+                await client.send(b"x")
+                assert await client.recv() == b"x"
+                found = await figures(server)
+        finally:
+            await server.aclose()
+    expiry = datetime.datetime(2030, 1, 2, tzinfo=datetime.UTC).timestamp()
+    assert found['consolekit_certificate_expiry_timestamp_seconds{listener="api"}'] == expiry
+    assert not [name for name in found if 'listener="proxy"' in name], "no certificate, no expiry"
+    sockets = [found[f'consolekit_sockets{{kind="{kind}"}}'] for kind in ("listening", "viewer", "server")]
+    assert sockets == [3, 1, 1]
+    assert found['consolekit_sockets{kind="http"}'] >= 1, "whoever asks for the figures"
+    assert found["consolekit_revocations_up"] == 1
+    assert 0 < found["process_open_fds"] < found["process_max_fds"]
+    pair = 'protocol="vnc",type="novnc"'
+    assert found[f"consolekit_connect_seconds_count{{{pair}}}"] == 1
+    assert found[f"consolekit_handshake_seconds_count{{{pair}}}"] == 1
+    for operation in ("check", "open"):
+        name = f'consolekit_provider_seconds_count{{operation="{operation}",provider="lab"}}'
+        assert found[name] == 1
+    assert found['consolekit_validator_seconds_count{validator="StoredTokens"}'] == 1
+
+
+async def test_a_report_of_what_lives_in_the_process(caplog):
+    caplog.set_level(logging.INFO, "consolekit")
+    server = Server(CONFIG, make_kit())
+    await server.start()
+    try:
+        server.report()
+    finally:
+        await server.aclose()
+    tasks = [record.task for record in caplog.records if record.getMessage() == "report: a task"]
+    assert {"Sessions._watch", "Sessions._publish"} <= set(tasks)

@@ -63,3 +63,25 @@ def test_no_worker_yet() -> None:
     figures = Figures()
     figures.keep("")
     assert figures.page([""]) == b""
+
+
+def host(python: str, expiry: float, up: int, opened: int, most: int) -> str:
+    registry = CollectorRegistry()
+    Gauge("consolekit_build_info", "Build", ["python"], registry=registry).labels(python).set(1)
+    name = "consolekit_certificate_expiry_timestamp_seconds"
+    Gauge(name, "Expiry", ["listener"], registry=registry).labels("proxy").set(expiry)
+    Gauge("consolekit_revocations_up", "Up", registry=registry).set(up)
+    Gauge("process_open_fds", "Open", registry=registry).set(opened)
+    Gauge("process_max_fds", "Most", registry=registry).set(most)
+    return generate_latest(registry).decode()
+
+
+def test_what_no_sum_can_tell_is_told_of_the_worst() -> None:
+    pages = [host("3.11", 2e9, 1, 30, 1024), host("3.11", 1e9, 0, 500, 1024)]
+    assert samples(Figures().page(pages)) == {
+        "consolekit_build_info,python=3.11": 1,
+        "consolekit_certificate_expiry_timestamp_seconds,listener=proxy": 1e9,
+        "consolekit_revocations_up": 0,
+        "process_open_fds": 500,
+        "process_max_fds": 1024,
+    }

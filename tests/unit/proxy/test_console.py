@@ -91,7 +91,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
     def make(*outcomes: Any, counts_input: bool = False, **grant: Any) -> Bench:
         shelf, left = Shelf(), list(outcomes)
 
-        async def reach(endpoint, make_script, *, connect_seconds, handshake_seconds):
+        async def reach(endpoint, make_script, *, connect_seconds, handshake_seconds, measure):
             assert (connect_seconds, handshake_seconds) == (1.0, 2.0)
             make_script(endpoint)
             outcome = left.pop(0)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import platform
+
 import attrs
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
+from consolekit import __version__
+from consolekit.auth.timed import OPERATIONS as STORE_OPERATIONS
 from consolekit.core.errors import every_error
+from consolekit.core.timings import Step, Timing
 from consolekit.core.types import ConsoleKey, SessionInfo
+from consolekit.kit.kit import OPERATIONS as PROVIDER_OPERATIONS
 from consolekit.proxy.closecodes import ENDS
-from consolekit.proxy.metrics import Metrics
+from consolekit.proxy.metrics import MERGE, SOCKETS, Metrics, Sources
 
 VNC, MKS = ConsoleKey("vnc", "novnc"), ConsoleKey("mks", "webmks")
 SESSION = SessionInfo(
@@ -23,8 +29,21 @@ class Rig:
         self.registry = CollectorRegistry()
         self.live: list[SessionInfo] = []
         self.pending = 0
+        self.sockets: dict[str, int] = {}
+        self.certificates: dict[str, float] = {}
+        self.watching = True
         self.metrics = Metrics(
-            [VNC, MKS], registry=self.registry, live=lambda: self.live, pending=lambda: self.pending
+            [VNC, MKS],
+            registry=self.registry,
+            sources=Sources(
+                live=lambda: self.live,
+                pending=lambda: self.pending,
+                sockets=lambda: self.sockets,
+                watching=lambda: self.watching,
+                certificates=lambda: self.certificates,
+            ),
+            providers=["lab"],
+            validators=["own"],
         )
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -50,6 +69,57 @@ def test_every_label_is_there_before_anything_has_happened(rig):
     for direction in ("in", "out"):
         assert rig.value("consolekit_bytes_total", direction=direction) == 0
     assert rig.value("consolekit_open_seconds_count") == 0
+    assert rig.value("consolekit_loop_lag_seconds_count") == 0
+    for kind in SOCKETS:
+        assert rig.value("consolekit_sockets", kind=kind) == 0
+
+
+def test_every_call_that_is_measured_is_there_before_anything_has_happened(rig):
+    labels = [("store", {"operation": name}) for name in STORE_OPERATIONS]
+    labels += [("provider", {"provider": "lab", "operation": name}) for name in PROVIDER_OPERATIONS]
+    labels += [("validator", {"validator": "own"})]
+    labels += [
+        (step, {"protocol": key.protocol, "type": key.type})
+        for step in ("connect", "handshake")
+        for key in (VNC, MKS)
+    ]
+    for step, of in labels:
+        assert rig.value(f"consolekit_{step}_seconds_count", **of) == 0
+        assert rig.value(f"consolekit_{step}_failures_total", **of) == 0
+
+
+def test_calls_that_are_over(rig):
+    rig.metrics.call_took(Timing(Step.CONNECT, ("vnc", "novnc"), 0.02, False))
+    rig.metrics.call_took(Timing(Step.CONNECT, ("vnc", "novnc"), 5.0, True))
+    of = {"protocol": "vnc", "type": "novnc"}
+    assert rig.value("consolekit_connect_seconds_count", **of) == 2
+    assert rig.value("consolekit_connect_seconds_bucket", le="0.025", **of) == 1
+    assert rig.value("consolekit_connect_failures_total", **of) == 1
+
+
+def test_a_name_that_nobody_configured_makes_no_series(rig):
+    before = generate_latest(rig.registry)
+    rig.metrics.call_took(Timing(Step.PROVIDER, ("whatever a token says", "open"), 0.02, True))
+    assert generate_latest(rig.registry) == before
+
+
+def test_what_is_read_when_asked(rig):
+    rig.sockets, rig.certificates = {"listening": 3, "viewer": 2}, {"proxy": 1_900_000_000.0}
+    assert rig.value("consolekit_sockets", kind="listening") == 3
+    assert rig.value("consolekit_sockets", kind="server") == 0
+    assert rig.value("consolekit_certificate_expiry_timestamp_seconds", listener="proxy") == 1_900_000_000
+    assert rig.value("consolekit_revocations_up") == 1
+    rig.watching = False
+    assert rig.value("consolekit_revocations_up") == 0
+    found = {"version": __version__, "python": platform.python_version()}
+    assert rig.value("consolekit_build_info", **found) == 1
+
+
+def test_what_is_merged_in_its_own_way_is_there(rig):
+    ProcessCollector(registry=rig.registry)
+    rig.certificates = {"proxy": 1.0}
+    gauges = {family.name for family in rig.registry.collect() if family.type == "gauge"}
+    assert set(MERGE) < gauges
 
 
 def test_live_sessions_and_bytes_are_read_when_asked(rig):
@@ -83,9 +153,12 @@ def test_counts(rig):
     rig.metrics.opened(VNC)
     rig.metrics.connection_refused("tls")
     rig.metrics.took(0.02)
+    rig.metrics.lagged(0.3)
     assert rig.value("consolekit_sessions_opened_total", protocol="vnc", type="novnc") == 1
     assert rig.value("consolekit_connections_refused_total", why="tls") == 1
     assert rig.value("consolekit_open_seconds_sum") == 0.02
+    assert rig.value("consolekit_loop_lag_seconds_bucket", le="0.25") == 0
+    assert rig.value("consolekit_loop_lag_seconds_bucket", le="0.5") == 1
 
 
 def test_no_label_names_a_person_a_server_or_an_address(rig):
