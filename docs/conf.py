@@ -30,10 +30,13 @@ exclude_patterns = ["_build"]
 nitpicky = True
 # What no inventory of ours knows; everything that consolekit defines must resolve.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(collections|asyncio|pathlib|typing|types|enum|attrs?|abc|ssl|tornado|sqlalchemy)\..*"),
+    (
+        r"py:.*",
+        r"(collections|asyncio|pathlib|typing|types|enum|attrs?|abc|socket|ssl|tornado|sqlalchemy)\..*",
+    ),
     (r"py:.*", r"prometheus_client\..*|PluginManager"),
     (r"py:.*", r"(Path|Any|Self|Mapping|Sequence|Generator|Final|ClassVar|Awaitable|Callable|T)"),
-    (r"py:class", r"consolekit(\.\w+)+\.T"),  # type variables
+    (r"py:class", r"consolekit(\.\w+)+\.[ST]"),  # type variables
     (r"py:class", r"[A-Z][a-z ]+"),  # a property's "For people: ..." is taken for its type
 ]
 
