@@ -91,7 +91,8 @@ def close_codes() -> str:
 def metric_families() -> list[Any]:
     """The metrics of a proxy that offers one pair."""
     registry = CollectorRegistry()
-    Metrics(VncProvider.keys, registry=registry, sources=Sources(), providers=["lab"], validators=["own"])
+    sources = Sources(certificates=lambda: {"proxy": 0.0})
+    Metrics(VncProvider.keys, registry=registry, sources=sources, providers=["lab"], validators=["own"])
     ProcessCollector(registry=registry)
     return sorted(registry.collect(), key=lambda family: family.name)
 
@@ -103,7 +104,12 @@ def metrics() -> str:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = sorted({key for sample in family.samples for key in sample.labels} - {"le"})
         rows.append(
-            [f"`{name}`", family.type, ", ".join(f"`{key}`" for key in labels), family.documentation + "."]
+            [
+                f"`{name}`",
+                family.type,
+                ", ".join(f"`{key}`" for key in labels),
+                family.documentation.rstrip(".") + ".",
+            ]
         )
     return table(["name", "kind", "labels", "what it counts"], rows)
 

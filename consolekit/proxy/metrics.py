@@ -24,6 +24,7 @@ from consolekit.proxy.durations import Durations
 
 _OPEN_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _REFUSED_CONNECTIONS = ("pending", "pending_per_address", "proxy_protocol", "tls", "descriptors")
+_DIRECTIONS = ("in", "out")
 _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 SOCKETS: Final = ("listening", "http", "viewer", "server")
@@ -80,7 +81,7 @@ class Metrics:
     ) -> None:
         self.registry = registry
         self._keys = tuple(keys)
-        self._bytes = {"in": 0, "out": 0}
+        self._bytes = {(key, direction): 0 for key in self._keys for direction in _DIRECTIONS}
         self._opened = Counter(
             "consolekit_sessions_opened", "Sessions whose bytes began to flow", ["protocol", "type"],
             registry=registry,
@@ -127,8 +128,7 @@ class Metrics:
         """A session has ended; only one whose bytes flowed counts as such, the rest are refusals."""
         if relayed:
             self._ended.labels(session.key.protocol, session.key.type, session.reason).inc()
-            self._bytes["in"] += session.bytes_in
-            self._bytes["out"] += session.bytes_out
+            _add_bytes(self._bytes, session)
 
     def refused(self, code: str) -> None:
         """A browser was refused with an HTTP status."""
@@ -154,7 +154,9 @@ class Metrics:
 class _Live(Collector):
     """What is read when somebody asks."""
 
-    def __init__(self, keys: tuple[ConsoleKey, ...], sources: Sources, ended: dict[str, int]) -> None:
+    def __init__(
+        self, keys: tuple[ConsoleKey, ...], sources: Sources, ended: Mapping[tuple[ConsoleKey, str], int]
+    ) -> None:
         self._keys, self._sources, self._ended = keys, sources, ended
 
     def collect(self) -> Iterable[Metric]:
@@ -182,11 +184,22 @@ class _Live(Collector):
             live.add_metric([key.protocol, key.type], sum(s.key == key for s in sessions))
         yield live
         volume = CounterMetricFamily(
-            "consolekit_bytes", "Payload, in from viewers and out to them", labels=["direction"]
+            "consolekit_bytes",
+            "Payload, in from viewers and out to them",
+            labels=["protocol", "type", "direction"],
         )
-        volume.add_metric(["in"], self._ended["in"] + sum(s.bytes_in for s in sessions))
-        volume.add_metric(["out"], self._ended["out"] + sum(s.bytes_out for s in sessions))
+        carried = dict(self._ended)
+        for session in sessions:
+            _add_bytes(carried, session)
+        for (key, direction), count in carried.items():
+            volume.add_metric([key.protocol, key.type, direction], count)
         yield volume
+
+
+def _add_bytes(counts: dict[tuple[ConsoleKey, str], int], session: SessionInfo) -> None:
+    for direction, count in zip(_DIRECTIONS, (session.bytes_in, session.bytes_out), strict=True):
+        if (session.key, direction) in counts:  # a pair that a token brings along makes no new series
+            counts[session.key, direction] += count
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

@@ -25,7 +25,8 @@ def test_one_view_of_all_workers(tmp_path):
             console.close()
         site.until(lambda: site.figure('consolekit_sessions{protocol="serial",type="serial"}') == 0)
         assert site.figure('consolekit_sessions_opened_total{protocol="serial",type="serial"}') == 6
-        assert site.figure('consolekit_bytes_total{direction="in"}') == 6 * len(b"hello")
+        carried = 'consolekit_bytes_total{direction="in",protocol="serial",type="serial"}'
+        assert site.figure(carried) == 6 * len(b"hello")
 
 
 def test_a_dead_worker_is_replaced_and_takes_its_own_consoles_alone(tmp_path):

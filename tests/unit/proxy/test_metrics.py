@@ -50,6 +50,10 @@ class Rig:
         return self.registry.get_sample_value(name, labels)
 
 
+def labels_of(key: ConsoleKey) -> dict[str, str]:
+    return {"protocol": key.protocol, "type": key.type}
+
+
 @pytest.fixture
 def rig() -> Rig:
     return Rig()
@@ -62,12 +66,12 @@ def test_every_label_is_there_before_anything_has_happened(rig):
         assert rig.value("consolekit_sessions_opened_total", **labels) == 0
         for reason in ENDS:
             assert rig.value("consolekit_sessions_ended_total", reason=reason, **labels) == 0
+        for direction in ("in", "out"):
+            assert rig.value("consolekit_bytes_total", direction=direction, **labels) == 0
     for code in (*every_error(), "viewer_gone"):
         assert rig.value("consolekit_refusals_total", code=code) == 0
     for why in ("pending", "pending_per_address", "proxy_protocol", "tls", "descriptors"):
         assert rig.value("consolekit_connections_refused_total", why=why) == 0
-    for direction in ("in", "out"):
-        assert rig.value("consolekit_bytes_total", direction=direction) == 0
     assert rig.value("consolekit_open_seconds_count") == 0
     assert rig.value("consolekit_loop_lag_seconds_count") == 0
     for kind in SOCKETS:
@@ -123,19 +127,20 @@ def test_what_is_merged_in_its_own_way_is_there(rig):
 
 
 def test_live_sessions_and_bytes_are_read_when_asked(rig):
-    rig.live = [SESSION, attrs.evolve(SESSION, id="t", key=MKS)]
+    rig.live = [SESSION, attrs.evolve(SESSION, id="t", key=MKS, bytes_out=3)]
     rig.pending = 7
     assert rig.value("consolekit_sessions", protocol="vnc", type="novnc") == 1
-    assert rig.value("consolekit_bytes_total", direction="out") == 400
+    assert rig.value("consolekit_bytes_total", direction="out", **labels_of(VNC)) == 200
+    assert rig.value("consolekit_bytes_total", direction="out", **labels_of(MKS)) == 3
     assert rig.value("consolekit_connections_pending") == 7
 
 
 def test_bytes_never_go_back_when_a_session_ends(rig):
     rig.live = [SESSION]
-    before = rig.value("consolekit_bytes_total", direction="in")
+    before = rig.value("consolekit_bytes_total", direction="in", **labels_of(VNC))
     rig.live = []
     rig.metrics.ended(attrs.evolve(SESSION, ended_at=2.0, reason="viewer_closed"), relayed=True)
-    assert rig.value("consolekit_bytes_total", direction="in") == before == 10
+    assert rig.value("consolekit_bytes_total", direction="in", **labels_of(VNC)) == before == 10
     assert (
         rig.value("consolekit_sessions_ended_total", protocol="vnc", type="novnc", reason="viewer_closed")
         == 1
