@@ -6,13 +6,14 @@ Knows files and random bytes; knows no token and no library that seals. A JWK se
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -108,6 +109,33 @@ def read_keys(path: Path) -> KeySet:
         ConfigError: it cannot be read, others may read it, or something in it is wrong; quotes nothing of it.
     """
     return _read(path)[0]
+
+
+def change_keys(path: Path, change: Callable[[KeySet], KeySet]) -> KeySet:
+    """Read a file's keys, change them, write them; one who changes waits for another.
+
+    Args:
+        path: The file.
+        change: Gives the new keys; what it raises is raised, and nothing is written.
+
+    Returns:
+        The new keys.
+
+    Raises:
+        ConfigError: as ``read_keys``.
+        OSError: it cannot be written; what was there is as it was.
+    """
+    try:  # the directory is locked, because the file is replaced
+        directory = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise ConfigError([Problem("keys_file", f"{path}: {exc.strerror or type(exc).__name__}")]) from exc
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        changed = change(read_keys(path))
+        write_keys(path, changed)
+        return changed
+    finally:
+        os.close(directory)
 
 
 def write_keys(path: Path, keys: KeySet, *, fresh: bool = False) -> None:

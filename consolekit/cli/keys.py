@@ -7,6 +7,7 @@ import click
 from consolekit.cli.frame import Group
 from consolekit.cli.output import note, say
 from consolekit.config.template import check_key_name, key_table
+from consolekit.core.types import Mode
 
 
 @click.group(cls=Group)
@@ -30,7 +31,14 @@ def key() -> None:
     metavar="PATTERN",
     help="Subjects that it may ask for, likewise.  [default: *]",
 )
-def new(name: str, servers: tuple[str, ...], subjects: tuple[str, ...]) -> None:
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    type=click.Choice([mode.value for mode in Mode]),
+    help="What its consoles may be for; may be given several times.  [default: all]",
+)
+def new(name: str, servers: tuple[str, ...], subjects: tuple[str, ...], modes: tuple[str, ...]) -> None:
     """Make an API key for the caller NAME.
 
     Prints the key, and the table for the configuration. The key is shown once: only its hash is kept.
@@ -49,4 +57,5 @@ def new(name: str, servers: tuple[str, ...], subjects: tuple[str, ...]) -> None:
     note()
     note("For the configuration of the API:")
     note()
-    say(key_table(name, hash_of(secret), list(servers) or ["*"], list(subjects) or ["*"]).rstrip())
+    table = key_table(name, hash_of(secret), list(servers) or ["*"], list(subjects) or ["*"], modes)
+    say(table.rstrip())

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from consolekit.auth.sealedkeys import KeySet, new_key, read_keys, write_keys
+from consolekit.auth.sealedkeys import KeySet, change_keys, new_key, read_keys, write_keys
 from consolekit.cli.frame import Group
 from consolekit.cli.options import json_option
 from consolekit.cli.output import moment, note, say, say_json, table
@@ -48,7 +47,7 @@ def rotate(file: Path) -> None:
 
     The older ones open what they have sealed, until they are retired.
     """
-    changed = _change(file, lambda known: known.rotated(_now()))
+    changed = change_keys(file, lambda known: known.rotated(_now()))
     say(changed.sealing.kid)
     note(f"Take the older keys out when none of their tokens is in use: token keys retire {file} KID")
 
@@ -68,7 +67,7 @@ def retire(file: Path, kid: str) -> None:
         except ValueError as exc:
             raise click.ClickException(f"{file}: {exc}") from None
 
-    _change(file, without)
+    change_keys(file, without)
     say(f"key {kid} is retired")
 
 
@@ -96,12 +95,6 @@ def list_keys(file: Path, as_json: bool) -> None:
 
 def _use(state: object, seals: object) -> str:
     return "seals and opens" if seals else f"opens ({state})"
-
-
-def _change(file: Path, change: Callable[[KeySet], KeySet]) -> KeySet:
-    changed = change(read_keys(file))
-    write_keys(file, changed)
-    return changed
 
 
 def _now() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ _HEAD = """\
 #
 #   consolekit config check FILE    find every mistake, open no port
 #   consolekit config show          what is in force (--origin: and where it comes from)
-#   consolekit serve --config FILE  proxy, API and metrics in one process
+#   consolekit serve --config FILE  proxy, API and metrics
 """
 _KEYS = """\
 # Callers of the API. `consolekit key new NAME` makes a key and prints what to put here: only its hash.
@@ -71,14 +71,16 @@ def example(*, key_name: str = "portal", key_sha256: str = "") -> str:
     return "\n".join(parts)
 
 
-def key_table(name: str, sha256: str, servers: list[str], subjects: list[str]) -> str:
-    """The table of one API key."""
+def key_table(
+    name: str, sha256: str, servers: list[str], subjects: list[str], modes: Sequence[str] = ()
+) -> str:
+    """The table of one API key; without modes it is for all of them."""
     return (
         f"[api.keys.{name}]\n"
         f"sha256 = {toml_value(sha256)}\n"
         f"servers = {toml_value(servers)}\n"
         f"subjects = {toml_value(subjects)}\n"
-    )
+    ) + (f"modes = {toml_value(list(modes))}\n" if modes else "")
 
 
 def check_key_name(name: str) -> None:

@@ -7,13 +7,24 @@ import json
 import logging
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sealing import key_file
 
-from consolekit.auth.sealedkeys import ACTIVE, RETIRING, Key, KeyFile, KeySet, new_key, read_keys, write_keys
+from consolekit.auth.sealedkeys import (
+    ACTIVE,
+    RETIRING,
+    Key,
+    KeyFile,
+    KeySet,
+    change_keys,
+    new_key,
+    read_keys,
+    write_keys,
+)
 from consolekit.core.errors import ConfigError
 from consolekit.testing import ManualClock
 
@@ -105,6 +116,35 @@ def test_rotation(path: Path, clock: ManualClock) -> None:
     assert second.get(first.sealing.kid) is not None
     third = second.without(first.sealing.kid)
     assert third.keys == (second.sealing,)
+
+
+def test_two_who_rotate_at_once_wait_for_each_other(path: Path, clock: ManualClock) -> None:
+    inside, others = threading.Barrier(2), []
+    other = threading.Thread(target=lambda: (inside.wait(), others.append(change_keys(path, rotated))))
+
+    def rotated(keys: KeySet) -> KeySet:
+        return keys.rotated(int(clock.now()))
+
+    def slowly(keys: KeySet) -> KeySet:
+        inside.wait()
+        other.join(0.1)
+        assert other.is_alive()
+        assert others == []
+        return rotated(keys)
+
+    other.start()
+    change_keys(path, slowly)
+    other.join()
+    assert len(read_keys(path).keys) == 3
+
+
+def test_a_change_that_cannot_be_leaves_the_file_as_it_was(path: Path, tmp_path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="no key of that name"):
+        change_keys(path, lambda keys: keys.without("none"))
+    assert path.read_bytes() == before
+    with pytest.raises(ConfigError, match="nowhere"):
+        change_keys(tmp_path / "nowhere" / "keys.json", lambda keys: keys)
 
 
 @pytest.mark.parametrize(("kid", "said"), [("none", "no key of that name"), ("", "rotate first")])

@@ -35,6 +35,14 @@ def test_without_patterns_it_is_for_everything(run: Callable[..., Result]) -> No
     assert table["api"]["keys"]["a"]["servers"] == ["*"]
 
 
+def test_a_key_for_looking_only(run: Callable[..., Result]) -> None:
+    table = tomllib.loads(run("key", "new", "a", "--mode", "view").stdout.partition("\n")[2])
+    assert table["api"]["keys"]["a"]["modes"] == ["view"]
+    refused = run("key", "new", "a", "--mode", "stare")
+    assert refused.exit_code == 2
+    assert "'interact', 'view'" in refused.stderr
+
+
 @pytest.mark.parametrize("name", ["a.b", "a b", ""])
 def test_a_name_that_cannot_be(run: Callable[..., Result], name: str) -> None:
     result = run("key", "new", name)
