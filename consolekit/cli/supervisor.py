@@ -78,7 +78,8 @@ class Supervisor:
         if self._config.admin.listen is not None or "admin" in inherited:
             address = self._config.admin.listen or Address("127.0.0.1", 0)
             self._listen("admin", address, inherited.get("admin", ())).start(self._application())
-            _log.info("metrics and probes on http://%s:%d", address.host, self._listeners["admin"].port)
+            url = f"http://{address.host}:{self._listeners['admin'].port}"
+            _log.info("metrics and probes on %s", url)
         if not await self._started(self._config.proxy.workers):
             raise ListenFailed("a worker did not come up; what it said stands above")
 

@@ -96,10 +96,11 @@ class Handler(RequestHandler):
 
     def fail(self, error: ConsoleKitError) -> None:
         """Answer with the error's problem document, and nothing else."""
+        fields = {"code": error.code, "status": error.status, "remote_address": self.request.remote_ip}
         if error.status >= 500:
-            _log.warning("%s: %s", error.code, error)
+            _log.warning("refused, %s: %s", error.code, error, extra=fields)
         else:
-            _log.info("%s: %s", error.code, error)
+            _log.info("refused, %s: %s", error.code, error, extra=fields)
         self._answer(self.document_of(error))
 
     def document_of(self, error: ConsoleKitError) -> dict[str, Any]:

@@ -199,6 +199,8 @@ class Sessions:
                 self.watching = False
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
+            if not self.watching:
+                _log.warning("revocations are read again")
             self.watching = True
             for revocation in revocations:
                 self._cut(revocation)
