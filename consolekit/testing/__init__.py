@@ -8,14 +8,17 @@ from consolekit.testing.examples import example_grant, example_hash, example_ses
 from consolekit.testing.handshakes import Arrives, check_handshake, check_refusal
 from consolekit.testing.tokens import TokenStoreContract
 from consolekit.testing.validators import TokenValidatorContract
+from consolekit.testing.viewerfilters import Said, check_viewer_filter
 
 __all__ = [
     "Arrives",
     "ManualClock",
+    "Said",
     "TokenStoreContract",
     "TokenValidatorContract",
     "check_handshake",
     "check_refusal",
+    "check_viewer_filter",
     "example_grant",
     "example_hash",
     "example_session",
