@@ -254,6 +254,7 @@ async def _console(address: str) -> AsyncIterator[str]:
 
 def _role(name: str, role: str, host: Host, port: int, config: Path, folder: Path) -> Role:
     where = ["--listen", f"{host.address}:{port}", "--log-format", "json", "--log-level", "debug"]
+    where += ["--workers", "0"] if role == "proxy" else []  # who kills one kills all that it is
     command = [*COMMAND, role, "--config", str(config), *where]
     return Role(name=name, host=host, port=port, command=command, log=folder / f"{name}.log")
 

@@ -20,6 +20,7 @@ import attrs
 COMMAND = [str(Path(sys.executable).with_name("consolekit"))]
 SETTINGS = """
 [proxy]
+workers = 0
 listen = "127.0.0.1:0"
 [api]
 listen = "127.0.0.1:0"

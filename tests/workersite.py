@@ -113,7 +113,7 @@ def providers(*addresses: tuple[str, str]) -> str:
 
 def settings(*, workers: int = 2, drain_seconds: int = 0) -> str:
     """Everything but the providers."""
-    text = SETTINGS.replace("[proxy]", f"[proxy]\nworkers = {workers}")
+    text = SETTINGS.replace("workers = 0", f"workers = {workers}")
     return text.replace("drain_seconds = 0", f"drain_seconds = {drain_seconds}")
 
 

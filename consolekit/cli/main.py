@@ -24,7 +24,7 @@ Begin here:
 _HERE = "consolekit.cli"
 _COMMANDS = {
     "demo": (f"{_HERE}.demo:demo", "Show a moving console in your browser; needs nothing else."),
-    "serve": (f"{_HERE}.serve:serve", "Serve browsers and the API in one process."),
+    "serve": (f"{_HERE}.serve:serve", "Serve browsers, the API and metrics."),
     "proxy": (f"{_HERE}.serve:proxy", "Serve browsers only."),
     "api": (f"{_HERE}.serve:api", "Serve the API only."),
     "config": (f"{_HERE}.settings:config", "Write, check and show the configuration."),

@@ -69,12 +69,18 @@ def setting_option(flag: str, path: str, metavar: str = "TEXT") -> Callable[[_Fu
     decorator: Any = click.option(
         flag,
         _name(flag, path),
-        type=click.Choice(_CHOICES[path]) if path in _CHOICES else str,
+        type=_type(setting),
         metavar=None if path in _CHOICES else metavar,
         help=_help(setting),
     )
     typed: Callable[[_Function], _Function] = decorator
     return typed
+
+
+def _type(setting: Setting) -> click.ParamType | type:
+    if setting.path in _CHOICES:
+        return click.Choice(_CHOICES[setting.path])
+    return int if isinstance(setting.default, int) else str
 
 
 def _name(flag: str, path: str) -> str:

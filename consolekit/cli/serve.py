@@ -34,12 +34,12 @@ _log = logging.getLogger(__name__)
 @setting_option("--admin-listen", "admin.listen", "ADDRESS")
 @log_options
 def serve(loaded: Loaded) -> int:
-    """Serve browsers, the API and metrics in one process.
+    """Serve browsers, the API and metrics.
 
     Runs until SIGTERM or Ctrl-C, then gives live consoles time to end (timeouts.drain_seconds); a second
-    signal ends them at once. With --workers, SIGHUP puts new workers with the configuration as it is now in
-    the place of the old ones, which end with their last console. Everything else is set in the configuration:
-    `consolekit config init` writes one with every key explained.
+    signal ends them at once. SIGHUP puts new workers with the configuration as it is now in the place of the
+    old ones, which end with their last console. Everything else is set in the configuration: `consolekit
+    config init` writes one with every key explained.
     """
     return _run(loaded, proxy=True, api=True)
 
@@ -83,7 +83,7 @@ def _run(loaded: Loaded, *, proxy: bool, api: bool) -> int:
     if problems:
         raise ConfigError(problems + plugin_problems(loaded))
     logs.set_up(config.log.format, config.log.level)
-    if config.proxy.workers and PARENT not in os.environ:
+    if config.proxy.workers and config.tokens.store != "memory" and PARENT not in os.environ:
         if broken := plugin_problems(loaded):
             raise ConfigError(broken)
         from consolekit.cli import supervisor

@@ -23,6 +23,7 @@ from tornado.web import Application
 
 from consolekit.api.app import make_api
 from consolekit.api.callers import Callers, KeyEntry
+from consolekit.cli import logs
 from consolekit.cli.notify import ServiceManager
 from consolekit.cli.report import report
 from consolekit.cli.worker import PARENT
@@ -107,6 +108,7 @@ class Server:
         self._proxy = Proxy(self._kit, _proxy_settings(config, self.proxy_url, listener.port))
         self._proxy.pending = lambda: listener.pending
         self._proxy.listening, self._proxy.certificates = self._count_sockets, self._expiries
+        self._proxy.lost_lines = logs.lost
         ProcessCollector(registry=self._proxy.metrics.registry)
         listener.on_refused = self._proxy.metrics.connection_refused
         await self._proxy.start()
@@ -295,7 +297,10 @@ async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> in
 
 
 def _no_reload() -> None:
-    _log.warning("SIGHUP changes nothing here: one process alone cannot reload; set proxy.workers for that")
+    _log.warning(
+        "SIGHUP changes nothing here: one process alone cannot reload; "
+        'for that, proxy.workers must not be 0, nor tokens.store "memory"'
+    )
 
 
 def _orphaned(server: Server, lifeline: int) -> None:

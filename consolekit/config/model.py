@@ -81,8 +81,9 @@ class ProxyConfig:
     )
     workers: int = option(
         "Processes that serve, on the same addresses, with a parent that starts them anew where one ends, "
-        "reloads on SIGHUP, and shows their figures as one. 0: one process, without a parent.",
-        0,
+        "reloads on SIGHUP, and shows their figures as one. 0: one process without a parent, which cannot "
+        'reload; so it is with the token store "memory" too, which no other process sees.',
+        1,
         check=between(0, 64),
     )
     web_root: Path | None = option(

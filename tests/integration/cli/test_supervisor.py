@@ -134,6 +134,6 @@ def test_what_cannot_serve_ends_with_its_reason(tmp_path, change, code, told):
 def test_a_single_process_says_that_it_cannot_reload(tmp_path):
     with working(tmp_path, workers=0) as site:
         site.served.process.send_signal(signal.SIGHUP)
-        site.until(lambda: "set proxy.workers" in site.served.log.read_text())
+        site.until(lambda: "one process alone cannot reload" in site.served.log.read_text())
         with site.console() as console:
             assert said_back(console, b"goes on")

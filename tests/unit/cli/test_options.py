@@ -57,6 +57,18 @@ def test_verbose_is_a_level_and_a_level_wins(file: Path) -> None:
     assert " json " in call("-c", str(file), "--log-format", "json").output
 
 
+def test_a_number_is_a_number(file: Path) -> None:
+    @click.command()
+    @config_option
+    @setting_option("--workers", "proxy.workers", "N")
+    def counted(loaded: Loaded) -> None:
+        click.echo(f"{loaded.config.proxy.workers}")
+
+    runner = CliRunner()
+    assert runner.invoke(counted, ["-c", str(file), "--workers", "3"]).output == "3\n"
+    assert "'x' is not a valid integer" in runner.invoke(counted, ["-c", str(file), "--workers", "x"]).output
+
+
 def test_json_flag(file: Path) -> None:
     assert " True\n" in call("-c", str(file), "--json").output
 

@@ -11,31 +11,39 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from consolekit.cli import logs, server
+from consolekit.cli import logs, server, supervisor
+from consolekit.cli.worker import PARENT
 from consolekit.config.model import Config
 from consolekit.core.address import Address
 from consolekit.kit import ConsoleKit
 
 Call = Callable[..., Result]
+ALONE = {"CONSOLEKIT_PROXY__WORKERS": "0"}
 
 
 class FakeServer:
-    """Stands for the process that serves."""
+    """Stands for the process that serves, or for the parent of several."""
 
     def __init__(self) -> None:
         self.config: Config | None = None
         self.roles: dict[str, bool] = {}
+        self.part = ""
 
-    def run(self, config: Config, kit: ConsoleKit, **roles: bool) -> int:
-        self.config, self.roles = config, roles
+    def serve(self, config: Config, kit: ConsoleKit, **roles: bool) -> int:
+        self.config, self.roles, self.part = config, roles, "serves"
         asyncio.run(kit.aclose())
+        return 0
+
+    def supervise(self, config: Config, **roles: bool) -> int:
+        self.config, self.roles, self.part = config, roles, "supervises"
         return 0
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeServer:
     found = FakeServer()
-    monkeypatch.setattr(server, "run", found.run)
+    monkeypatch.setattr(server, "run", found.serve)
+    monkeypatch.setattr(supervisor, "run", found.supervise)
     return found
 
 
@@ -61,6 +69,21 @@ def test_roles(run: Call, file: Path, fake: FakeServer, command: str, roles: dic
     assert fake.roles == roles
 
 
+@pytest.mark.parametrize(
+    ("env", "part"),
+    [
+        ({}, "supervises"),
+        ({"CONSOLEKIT_PROXY__WORKERS": "4"}, "supervises"),
+        ({"CONSOLEKIT_PROXY__WORKERS": "0"}, "serves"),
+        ({PARENT: "7"}, "serves"),
+    ],
+    ids=["default", "several", "alone", "a worker"],
+)
+def test_who_serves(run: Call, file: Path, fake: FakeServer, env: dict[str, str], part: str) -> None:
+    assert run("serve", "-c", str(file), env=env).exit_code == 0
+    assert fake.part == part
+
+
 def config_of(fake: FakeServer) -> Config:
     assert fake.config is not None
     return fake.config
@@ -68,12 +91,14 @@ def config_of(fake: FakeServer) -> Config:
 
 def test_flags_of_serve(run: Call, file: Path, fake: FakeServer, log: list[str]) -> None:
     args = "--listen [::1]:1 --base-url https://a/x --api-listen 127.0.0.1:2 --admin-listen 127.0.0.1:3"
+    args += " --workers 3"
     assert run("serve", "-c", str(file), *args.split(), "--log-format", "json", "-v").exit_code == 0
     config = config_of(fake)
     assert config.proxy.listen == Address("::1", 1)
     assert config.proxy.base_url == "https://a/x"
     assert config.api.listen == Address("127.0.0.1", 2)
     assert config.admin.listen == Address("127.0.0.1", 3)
+    assert config.proxy.workers == 3
     assert (config.log.format, config.log.level) == ("json", "debug")
     assert logging.getLogger("consolekit").level == logging.DEBUG
 
@@ -106,6 +131,7 @@ def test_a_memory_store_is_for_serve(run: Call, file: Path, fake: FakeServer, co
     assert result.exit_code == 2
     assert 'tokens.store: is "memory", which no other process sees' in result.stderr
     assert run("serve", "-c", str(file)).exit_code == 0
+    assert fake.part == "serves", "a parent's worker would be another process"
 
 
 def test_without_a_configuration(run: Call, fake: FakeServer) -> None:
@@ -123,16 +149,16 @@ def test_what_the_server_says_is_the_exit_code(
         return 1
 
     monkeypatch.setattr(server, "run", refuse)
-    assert run("serve", "-c", str(file)).exit_code == 1
+    assert run("serve", "-c", str(file), env=ALONE).exit_code == 1
 
 
 def test_a_missing_viewer_is_logged(run: Call, file: Path, fake: FakeServer, log: list[str]) -> None:
-    run("proxy", "-c", str(file), "--web-root", str(file.parent))
+    run("proxy", "-c", str(file), "--web-root", str(file.parent), env=ALONE)
     logging.getLogger().handlers[-1].close()
     assert "noVNC is not there" in "".join(log)
 
 
 def test_an_api_needs_no_viewer(run: Call, file: Path, fake: FakeServer, log: list[str]) -> None:
-    run("api", "-c", str(file), env={"CONSOLEKIT_PROXY__WEB_ROOT": str(file.parent)})
+    run("api", "-c", str(file), env=ALONE | {"CONSOLEKIT_PROXY__WEB_ROOT": str(file.parent)})
     logging.getLogger().handlers[-1].close()
     assert log == []

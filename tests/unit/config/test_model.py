@@ -19,7 +19,7 @@ DEFAULTS = {
     "proxy.allow_no_origin": True,
     "proxy.trusted_proxies": (),
     "proxy.proxy_protocol": False,
-    "proxy.workers": 0,
+    "proxy.workers": 1,
     "proxy.web_root": None,
     "api.listen": Address("127.0.0.1", 6081),
     "api.cert": None,
