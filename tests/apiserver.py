@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -48,11 +49,14 @@ class ApiServer:
 
 
 @asynccontextmanager
-async def running_api(site: Site, *, anonymous: bool = False) -> AsyncIterator[ApiServer]:
+async def running_api(
+    site: Site, *, anonymous: bool = False, see_secrets: bool = False, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ApiServer]:
     """Run the API of a site."""
     key = new_key()
-    callers = Callers.anonymous() if anonymous else Callers({"tests": KeyEntry(sha256=hash_of(key))})
-    listener = Listener("127.0.0.1", 0, settings=ListenerSettings(pending_per_address=128))
+    entry = KeyEntry(sha256=hash_of(key), see_secrets=see_secrets)
+    callers = Callers.anonymous() if anonymous else Callers({"tests": entry})
+    listener = Listener("127.0.0.1", 0, tls=tls, settings=ListenerSettings(pending_per_address=128))
     listener.bind()
     listener.start(make_api(site.kit, callers=callers, hosts=[f"127.0.0.1:{listener.port}"]))
     try:

@@ -25,6 +25,7 @@ LAYERS = {
     "api": "API",
     "auth": "Auth",
     "cli": "CLI",
+    "client": "Client",
     "config": "Config",
     "core": "Core",
     "http": "HTTP",
@@ -37,7 +38,7 @@ LAYERS = {
 }
 
 #: What an embedder does not pay for by importing us.
-HEAVY = ("tornado", "pyVmomi", "prometheus_client", "redis", "sqlalchemy",
+HEAVY = ("tornado", "httpx2", "pyVmomi", "prometheus_client", "redis", "sqlalchemy",
          "consolekit.proxy", "consolekit.api", "consolekit.providers.")  # fmt: skip
 
 
