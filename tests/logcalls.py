@@ -14,6 +14,7 @@ import consolekit
 _PACKAGE = Path(consolekit.__file__).parent
 _LOGGERS = ("_log", "_LOG")
 _LEVELS = {"info": "info", "warning": "warning", "error": "error", "exception": "error"}
+_LEVEL_FIRST = ("_complain", "_notice")  # what the logging is left to, in two places
 _VALUE = re.compile(r"%(?:\.\d+)?[a-z]")
 
 
@@ -49,18 +50,20 @@ def shown(message: str) -> str:
 
 def _in_file(tree: ast.Module, name: str) -> Iterable[LogCall]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            level, message = _read(node, node.func)
+        if isinstance(node, ast.Call) and node.args:
+            level, message = _read(node)
             if level:
                 yield LogCall(level, shown(message), f"{name}:{node.lineno}")
 
 
-def _read(call: ast.Call, function: ast.Attribute) -> tuple[str, str]:
+def _read(call: ast.Call) -> tuple[str, str]:
     """Level and message of a call; no level for one that does not log, or only for debugging."""
-    logs = isinstance(function.value, ast.Name) and function.value.id in _LOGGERS
-    if logs and function.attr in _LEVELS:
-        return _LEVELS[function.attr], _text(call.args[0])
-    if function.attr == "_complain" or (logs and function.attr == "log"):  # the level comes first
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    logs = isinstance(function, ast.Attribute) and getattr(function.value, "id", "") in _LOGGERS
+    if logs and name in _LEVELS:
+        return _LEVELS[name], _text(call.args[0])
+    if name in _LEVEL_FIRST or (logs and name == "log"):  # the level comes first
         level, message = call.args[0], _text(call.args[1])
         given = level.attr.lower() if isinstance(level, ast.Attribute) else "info"  # decided as it comes
         return (given, message) if message else ("", "")

@@ -1,7 +1,8 @@
 """CLI: the log: text for people or JSON for collectors, on standard error, never a token in it.
 
 What logs in this program logs no secret; the redaction here is the second line of defence. Writing happens
-in a thread behind a bounded queue: a pipe that nobody reads costs log lines, never a console.
+in a thread behind a bounded queue: a pipe that nobody reads, or a full disk, costs log lines, never a
+console. Lines that were lost are counted and told of.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import os
 import queue
 import re
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +27,7 @@ _SECRETS = re.compile(
 _SIGNS = ("ckt_", "cka_", "token", "password", "secret", "earer ")  # _SECRETS finds nothing without one
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_log = logging.getLogger(__name__)
 _QUEUE_LINES = 10_000
 _LAST_SECONDS = 1.0
 _PAUSE_SECONDS = 0.02
@@ -72,17 +75,20 @@ def _one_line(text: str) -> str:
 
 
 class PatientHandler(logging.Handler):
-    """Hands lines to a thread that writes them; drops them, and counts, when nobody takes them.
+    """Hands lines to a thread that writes them; loses them, and counts, when nobody takes them.
 
     Args:
         write: Writes some text; may block, may fail.
     """
 
+    # Lines are made here, not in the thread: what they tell of is as it was, and on one interpreter the
+    # thread would take the same time from the sessions, only not when they chose.
+
     def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__()
         self._write = write
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._dropped = 0
+        self._dropped = self._failed = 0  # each is counted by one thread only
         self._thread = threading.Thread(target=self._work, name="log", daemon=True)
         self._thread.start()
 
@@ -92,19 +98,36 @@ class PatientHandler(logging.Handler):
             self._dropped += 1
             return
         try:
-            self._lines.put(redact(self.format(record)) + "\n")
+            line = self._line(record)
         except Exception:  # a record that cannot be formatted must not end what logged it
-            self.handleError(record)
+            where = f"{record.pathname}:{record.lineno}"
+            line = self._line(_notice(logging.ERROR, "a log line of %s could not be made", where))
+        self._lines.put(line)
+
+    @property
+    def lost(self) -> int:
+        """How many lines nobody took, so far."""
+        return self._dropped + self._failed
+
+    def _line(self, record: logging.LogRecord) -> str:
+        return redact(self.format(record)) + "\n"
 
     def _work(self) -> None:
+        told = 0
         while (line := self._lines.get()) != _END:
-            if self._dropped:
-                line = f"{self._dropped} log lines were dropped: nobody took them\n{line}"
-                self._dropped = 0
+            lost = self.lost
+            if lost > told:
+                line = (
+                    self._line(
+                        _notice(logging.WARNING, "%d log lines were lost: nobody took them", lost - told)
+                    )
+                    + line
+                )
             try:
                 self._write(line)
-            except (OSError, ValueError):  # a closed pipe or file: nobody is there to be told
-                pass
+                told = lost
+            except (OSError, ValueError):  # a closed pipe, a full disk: told of when somebody is there again
+                self._failed += 1
             if self._lines.empty():  # each wake-up takes the interpreter from the sessions: fewer of them
                 time.sleep(_PAUSE_SECONDS)
 
@@ -115,11 +138,25 @@ class PatientHandler(logging.Handler):
         super().close()
 
 
+def _notice(level: int, message: str, value: object) -> logging.LogRecord:
+    return _log.makeRecord(_log.name, level, __file__, 0, message, (value,), None)
+
+
 def _write_stderr(text: str) -> None:
     # The bare descriptor: a thread that blocks inside Python's buffer would block the interpreter's end too
     data = text.encode("utf-8", "backslashreplace")
     while data:
-        data = data[os.write(2, data) :]
+        try:
+            data = data[os.write(2, data) :]
+        except BlockingIOError:  # somebody who shares it made it so
+            select.select([], [2], [])
+
+
+def lost() -> int:
+    """How many lines of this process's log nobody took, so far."""
+    return sum(
+        handler.lost for handler in logging.getLogger().handlers if isinstance(handler, PatientHandler)
+    )
 
 
 def set_up(form: str, level: str, *, write: Callable[[str], None] = _write_stderr) -> PatientHandler:

@@ -73,6 +73,7 @@ class Proxy:
         pending: Gives the number of connections without a token; set by whoever listens.
         listening: Gives the number of sockets that are no session's, by kind; set by whoever listens.
         certificates: Gives when (epoch s) each listener's certificate ends; set by whoever listens.
+        lost_lines: Gives how many lines of the log nobody took; set by whoever writes it.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Proxy:
         self.pending: Callable[[], int] = int
         self.listening: Callable[[], Mapping[str, int]] = dict
         self.certificates: Callable[[], Mapping[str, float]] = dict
+        self.lost_lines: Callable[[], int] = int
         self.sessions = Sessions(kit.store, kit.clock, settings.limits)
         self.metrics = Metrics(
             kit.registry.pairs(),
@@ -92,6 +94,7 @@ class Proxy:
                 sockets=self._sockets,
                 watching=lambda: self.sessions.watching,
                 certificates=lambda: self.certificates(),
+                lost_lines=lambda: self.lost_lines(),
             ),
             providers=[name for name, _ in kit.registry],
             validators=kit.validators.names,

@@ -50,6 +50,7 @@ class Sources:
         sockets: Gives the number of our sockets, by kind: one of ``SOCKETS``.
         watching: Says whether revocations are heard.
         certificates: Gives when (epoch s) each listener's certificate ends; only of those with TLS.
+        lost_lines: Gives how many lines of the log nobody took.
     """
 
     live: Callable[[], Iterable[SessionInfo]] = tuple
@@ -57,6 +58,7 @@ class Sources:
     sockets: Callable[[], Mapping[str, int]] = dict
     watching: Callable[[], bool] = bool
     certificates: Callable[[], Mapping[str, float]] = dict
+    lost_lines: Callable[[], int] = int
 
 
 class Metrics:
@@ -170,6 +172,9 @@ class _Live(Collector):
         )
         up = self._sources.watching()
         yield _gauge("revocations_up", "1 while revocations are heard, 0 while the store is away", up)
+        lines = CounterMetricFamily("consolekit_log_lines_lost", "Lines of the log that nobody took")
+        lines.add_metric([], self._sources.lost_lines())
+        yield lines
         ends = self._sources.certificates()
         text = "When a listener's certificate ends (epoch s)"
         yield _by("certificate_expiry_timestamp_seconds", text, "listener", ends)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import re
+import struct
+import subprocess
+import termios
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
-from served import Served, serving
+from dbservers import free_port
+from served import COMMAND, SETTINGS, Served, call, serving
 from websockets import Subprotocol
 from websockets.sync.client import ClientConnection, connect
 from workersite import echoing
@@ -81,3 +91,92 @@ def test_a_refusal_says_why_and_to_whom(tmp_path: Path, providers: str) -> None:
     )
     told = {"code": "unknown_server", "status": 404, "remote_address": "127.0.0.1", "level": "INFO"}
     assert told.items() <= refused.items()
+
+
+@contextlib.contextmanager
+def served_to_nobody(directory: Path, providers: str, stderr: IO[bytes] | int) -> Iterator[Served]:
+    """``consolekit serve`` whose log nobody reads; it must begin and end well all the same."""
+    names = ("proxy", "api", "admin")
+    urls = {name: f"http://127.0.0.1:{free_port()}" for name in names}
+    text = SETTINGS
+    for url in urls.values():
+        text = text.replace("127.0.0.1:0", url.removeprefix("http://"), 1)
+    config = directory / "consolekit.toml"
+    config.write_text(text + providers)
+    command = [*COMMAND, "serve", "--config", str(config)]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr
+    ) as process:
+        try:
+            site = Served(process, Path(os.devnull), urls)
+            while not answers(urls["admin"] + "/readyz"):
+                assert process.poll() is None
+                time.sleep(0.05)
+            yield site
+        finally:
+            process.terminate()
+            try:
+                assert process.wait(30) == 0
+            finally:
+                process.kill()
+
+
+def answers(url: str) -> bool:
+    try:
+        return call("GET", url)[0] == 200
+    except urllib.error.URLError:
+        return False
+
+
+def figure(site: Served, name: str) -> float:
+    with urllib.request.urlopen(site.urls["admin"] + "/metrics", timeout=30) as response:
+        text = response.read().decode()
+    return float(re.search(rf"^{name} (\S+)$", text, re.MULTILINE)[1])  # type: ignore[index]  # or it fails
+
+
+def carries(site: Served) -> None:
+    """A console opens, says back what it hears, closes."""
+    with console(site) as viewer:
+        viewer.send(b"hello")
+        assert viewer.recv(30) == b"hello"
+
+
+def test_a_pipe_that_nobody_reads_stops_no_console(tmp_path: Path, providers: str) -> None:
+    reading, writing = os.pipe()
+    size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with (
+        open(reading, "rb") as unread,
+        open(writing, "wb") as stderr,
+        served_to_nobody(tmp_path, providers, stderr) as site,
+    ):
+        while room(unread, size) > 1000:  # a line is longer than what is left, or is about to be
+            carries(site)
+        for _ in range(10):
+            carries(site)
+        assert room(unread, size) <= 1000
+    # and it ended with 0, though its last lines were never taken
+
+
+def room(pipe: IO[bytes], size: int) -> int:
+    """How many bytes a pipe still takes."""
+    (held,) = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))
+    return size - held
+
+
+def test_a_full_disk_stops_no_console_and_is_counted(tmp_path: Path, providers: str) -> None:
+    with open("/dev/full", "wb") as full, served_to_nobody(tmp_path, providers, full) as site:
+        carries(site)
+        before = figure(site, "consolekit_log_lines_lost_total")
+        assert before > 0
+        carries(site)
+        while figure(site, "consolekit_log_lines_lost_total") <= before:
+            time.sleep(0.02)
+
+
+def test_a_closed_pipe_stops_no_console(tmp_path: Path, providers: str) -> None:
+    reading, writing = os.pipe()
+    with open(writing, "wb") as stderr, served_to_nobody(tmp_path, providers, stderr) as site:
+        os.close(reading)
+        carries(site)
+        while figure(site, "consolekit_log_lines_lost_total") == 0:
+            carries(site)

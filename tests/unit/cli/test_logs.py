@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import threading
 from collections.abc import Iterator
 
@@ -165,7 +167,8 @@ def test_a_pipe_that_nobody_reads_stops_nobody(monkeypatch: pytest.MonkeyPatch) 
     while not handler._lines.empty():
         pass
     handler.close()
-    assert "15 log lines were dropped" in "".join(written)
+    assert "WARNING consolekit.cli.logs: 15 log lines were lost: nobody took them\n" in "".join(written)
+    assert handler.lost == logs.lost() == 15
 
 
 def test_a_pipe_that_is_closed_stops_nobody() -> None:
@@ -176,16 +179,79 @@ def test_a_pipe_that_is_closed_stops_nobody() -> None:
     logging.getLogger("consolekit.test").info("to nobody")
     handler.close()
     assert not handler._thread.is_alive()
+    assert handler.lost == 1
 
 
-def test_a_record_that_cannot_be_formatted_stops_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_disk_that_was_full_is_told_of_in_the_form_of_the_log() -> None:
+    written: list[str] = []
+    full, tried = [True], threading.Semaphore(0)
+
+    def write(text: str) -> None:
+        tried.release()
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(text)
+
+    handler = set_up("json", "info", write=write)
+    log = logging.getLogger("consolekit.test")
+    for number in range(3):
+        log.info("lost %d", number)
+        tried.acquire()
+    while handler.lost < 3:
+        pass
+    full[0] = False
+    log.info("kept")
+    log.info("and this")
+    handler.close()
+    records = [json.loads(line) for line in "".join(written).splitlines()]
+    assert [record["message"] for record in records] == [
+        "3 log lines were lost: nobody took them",
+        "kept",
+        "and this",
+    ]
+    assert records[0]["level"] == "WARNING"
+    assert handler.lost == 3
+
+
+def test_a_record_that_cannot_be_formatted_stops_nobody(capfd: pytest.CaptureFixture[str]) -> None:
     lines = Lines()
     handler = set_up("text", "info", write=lines.write)
     for message, arguments in (("%d", ("no number",)), ("next", ())):
         handler.handle(logging.LogRecord("n", logging.INFO, "p", 1, message, arguments, None))
     handler.close()
     assert "next" in lines.text
-    assert "Logging error" in capsys.readouterr().err
+    assert "a log line of p:1 could not be made" in lines.text
+    assert capfd.readouterr().err == ""  # it may be the very pipe that nobody reads
+
+
+def test_a_pipe_that_somebody_made_non_blocking_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    taken = bytearray()
+
+    def read() -> None:
+        while piece := os.read(reading, 65536):
+            taken.extend(piece)
+
+    reader = threading.Thread(target=read)
+    waited = threading.Event()
+
+    def select(read: list[int], write: list[int], other: list[int]) -> None:
+        waited.set()  # and only now somebody reads
+        if not reader.is_alive():
+            reader.start()
+        real_select([], [writing], [])
+
+    real_select, real_write = logs.select.select, os.write
+    monkeypatch.setattr(logs.select, "select", select)
+    monkeypatch.setattr(logs.os, "write", lambda descriptor, data: real_write(writing, data))
+    text = "x" * 1_000_000
+    logs._write_stderr(text)
+    os.close(writing)
+    reader.join()
+    os.close(reading)
+    assert waited.is_set()
+    assert taken.decode() == text
 
 
 def test_the_descriptor_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:

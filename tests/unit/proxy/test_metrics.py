@@ -32,6 +32,7 @@ class Rig:
         self.sockets: dict[str, int] = {}
         self.certificates: dict[str, float] = {}
         self.watching = True
+        self.lost_lines = 0
         self.metrics = Metrics(
             [VNC, MKS],
             registry=self.registry,
@@ -41,6 +42,7 @@ class Rig:
                 sockets=lambda: self.sockets,
                 watching=lambda: self.watching,
                 certificates=lambda: self.certificates,
+                lost_lines=lambda: self.lost_lines,
             ),
             providers=["lab"],
             validators=["own"],
@@ -113,6 +115,8 @@ def test_what_is_read_when_asked(rig):
     assert rig.value("consolekit_sockets", kind="server") == 0
     assert rig.value("consolekit_certificate_expiry_timestamp_seconds", listener="proxy") == 1_900_000_000
     assert rig.value("consolekit_revocations_up") == 1
+    rig.lost_lines = 7
+    assert rig.value("consolekit_log_lines_lost_total") == 7
     rig.watching = False
     assert rig.value("consolekit_revocations_up") == 0
     found = {"version": __version__, "python": platform.python_version()}
