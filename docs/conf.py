@@ -9,11 +9,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generate  # found by the line above, and only there
+import picture
 from sphinx.util.nodes import make_refnode
 
 from consolekit import __version__
 
 generate.write_all()
+picture.write(generate.TARGET)
 
 project = "consolekit"
 author = "The consolekit authors"
