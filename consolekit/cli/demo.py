@@ -9,13 +9,12 @@ import signal
 import socket
 import sys
 import threading
-import webbrowser
-from collections.abc import Mapping
 
 import click
 
 from consolekit import web
 from consolekit.cli import logs
+from consolekit.cli.browser import has_display, open_window
 from consolekit.cli.frame import OK, Command
 from consolekit.cli.output import note, say, warn
 from consolekit.config.build import build_kit
@@ -52,7 +51,7 @@ def demo(port: int, no_browser: bool, verbose: bool) -> int:
     if not viewer.present:
         warn(f"noVNC is missing, so the page will show no console. {viewer.cure}")
     try:
-        return asyncio.run(_demo(_free(port), opens=not no_browser and _has_display(os.environ)))
+        return asyncio.run(_demo(_free(port), opens=not no_browser and has_display(os.environ)))
     except KeyboardInterrupt:  # before our handler stood, or after it was gone
         return OK
 
@@ -75,7 +74,7 @@ async def _demo(port: int, *, opens: bool) -> int:
             _watch_enter(loop, kit)
             if opens:
                 # a daemon: a browser that is still starting does not hold up our end
-                threading.Thread(target=_open_window, args=(url,), daemon=True).start()
+                threading.Thread(target=open_window, args=(url,), daemon=True).start()
             await server.wait()
         finally:
             await server.aclose()
@@ -111,22 +110,6 @@ def _free(port: int) -> int:
         return port
     note(f"Port {port} is taken; using another one.")
     return 0
-
-
-def _has_display(env: Mapping[str, str]) -> bool:
-    """Whether a browser would have a window; without one, ``webbrowser`` would take over the terminal."""
-    return sys.platform == "darwin" or bool(env.get("DISPLAY") or env.get("WAYLAND_DISPLAY"))
-
-
-def _open_window(url: str) -> None:
-    """Open a browser's window; not one of the text browsers, which would take over the terminal."""
-    try:
-        browser = webbrowser.get()
-    except webbrowser.Error:
-        return
-    in_background = isinstance(browser, webbrowser.BackgroundBrowser) or getattr(browser, "background", False)
-    if in_background or sys.platform == "darwin" or os.environ.get("BROWSER"):
-        browser.open(url)
 
 
 async def _link(kit: ConsoleKit) -> str:

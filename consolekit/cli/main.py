@@ -30,7 +30,7 @@ _COMMANDS = {
     "config": (f"{_HERE}.settings:config", "Write, check and show the configuration."),
     "key": (f"{_HERE}.keys:key", "Make API keys."),
     "providers": (f"{_HERE}.providers:providers", "See which hypervisors can be reached."),
-    "console": (f"{_HERE}.consoles:console", "Make links to consoles."),
+    "console": (f"{_HERE}.consoles:console", "Make links to consoles, and open them."),
     "sessions": (f"{_HERE}.sessions:sessions", "See and end live consoles."),
     "token": (f"{_HERE}.tokens:token", "Make, check and take back tokens; keep the keys of sealed ones."),
     "schema": (f"{_HERE}.schema:schema", "Print the JSON Schema of console requests."),

@@ -41,7 +41,7 @@ _PARAMETERS: list[Callable[[Any], Any]] = [
     click.option("--protocol", default="vnc", show_default=True, help="What the hypervisor speaks."),
     click.option("--type", "kind", default="novnc", show_default=True, help="What the viewer is."),
     click.option("--view", is_flag=True, help="For looking only: what the viewer puts in is dropped."),
-    click.option("--subject", help="For whom it is.  [default: local:USER]"),
+    click.option("--subject", help="For whom it is.  [default: local:USER, or the API key's name]"),
     click.option(
         "--ttl",
         type=click.IntRange(1, MAX_TTL_SECONDS),

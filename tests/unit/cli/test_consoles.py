@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+
+from consolekit.cli import consoles
 
 Call = Callable[..., Result]
 
@@ -72,3 +75,106 @@ def test_an_open_port_makes_no_link(run: Call, file: Path) -> None:
     result = run("console", "create", "web-1", "-c", str(file), env=env)
     assert result.exit_code == 2
     assert "proxy.base_url: is needed, since proxy.listen leaves the port open" in result.stderr
+
+
+class Windows:
+    """Notes what would be opened, on a machine with a display or without a browser."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, display: bool = True, browser: bool = True
+    ) -> None:
+        self.opened: list[str] = []
+        self.browser = browser
+        monkeypatch.setattr(consoles, "has_display", lambda _: display)
+        monkeypatch.setattr(consoles, "open_window", self.open)
+        for name in ("CONSOLEKIT_API_URL", "CONSOLEKIT_API_KEY", "CONSOLEKIT_API_KEY_FILE"):
+            monkeypatch.delenv(name, raising=False)
+
+    def open(self, url: str) -> bool:
+        self.opened.append(url)
+        return self.browser
+
+
+def test_a_console_made_here_opens(run: Call, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = Windows(monkeypatch)
+    result = run("console", "open", "web-1", "-c", str(file), "--view")
+    assert result.exit_code == 0, result.stderr
+    (opened,) = windows.opened
+    assert opened.startswith("http://127.0.0.1:6080/console/#token=ckt_")
+    assert opened.endswith("&mode=view")
+    assert result.stdout == ""
+    assert "ckt_" not in result.stderr
+
+
+@pytest.mark.parametrize("display", [True, False])
+def test_what_cannot_be_opened_is_printed(
+    run: Call, file: Path, monkeypatch: pytest.MonkeyPatch, display: bool
+) -> None:
+    Windows(monkeypatch, display=display, browser=False)
+    result = run("console", "open", "web-1", "-c", str(file))
+    assert result.exit_code == 0
+    assert result.stdout.startswith("http://127.0.0.1:6080/console/#token=ckt_")
+    assert "consolekit token revoke " in result.stderr
+
+
+def test_nothing_is_opened_where_none_is_wanted(
+    run: Call, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = Windows(monkeypatch)
+    result = run("console", "open", "web-1", "-c", str(file), "--no-browser")
+    assert result.stdout.startswith("http://")
+    assert windows.opened == []
+
+
+def test_a_link_that_is_no_page_is_not_given_to_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = Windows(monkeypatch)
+    for url in ("ws://gw/?token=x", "file:///etc/passwd", "javascript:alert(1)", "--option", ""):
+        assert not consoles._show(url)
+    assert windows.opened == []
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "said"),
+    [
+        (["--api", "https://gw", "-c", "x.toml"], {}, "--api and --config are two places to ask"),
+        (["--api", "http://gw.example.org"], {}, "--api: must be https://"),
+        ([], {"CONSOLEKIT_API_URL": "gw.example.org"}, "--api: is written https://HOST"),
+        (["--api", "https://gw"], {"CONSOLEKIT_API_KEY": "two words"}, "--key-file: must be one word"),
+        (["--api", "https://gw", "--ca-file", "/none.pem"], {}, "--ca-file: /none.pem: No such file"),
+        (["--api", "https://gw", "--type", "No-Word"], {}, "--protocol, --type: type must be lower-case"),
+    ],
+)
+def test_places_that_cannot_be_asked(
+    run: Call, monkeypatch: pytest.MonkeyPatch, args: list[str], env: dict[str, str], said: str
+) -> None:
+    Windows(monkeypatch)
+    result = run("console", "open", "web-1", *args, env=env)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert said in result.stderr
+
+
+def test_a_key_file_that_is_not_there(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    Windows(monkeypatch)
+    result = run("console", "open", "web-1", "--api", "https://gw", "--key-file", "/none.key")
+    assert result.exit_code == 1
+    assert "error: No such file or directory: /none.key" in result.stderr
+
+
+def test_config_names_the_place_where_the_environment_names_another(
+    run: Call, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    windows = Windows(monkeypatch)
+    result = run("console", "open", "web-1", "-c", str(file), env={"CONSOLEKIT_API_URL": "https://gw"})
+    assert result.exit_code == 0, result.stderr
+    assert windows.opened[0].startswith("http://127.0.0.1:6080/")
+
+
+def test_without_the_extra_the_cure_is_told(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    Windows(monkeypatch)
+    for name in [known for known in sys.modules if known.startswith("consolekit.client")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "httpx2", None)
+    result = run("console", "open", "web-1", "--api", "https://gw")
+    assert result.exit_code == 2
+    assert "pip install 'consolekit[client]'" in result.stderr

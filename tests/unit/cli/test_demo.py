@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import webbrowser
 
 import pytest
 
@@ -56,16 +55,6 @@ def test_a_taken_port_is_told_and_replaced(
 def test_other_troubles_are_not_hidden() -> None:
     with pytest.raises(OSError, match="No buffer space"):
         demo._free(666)
-
-
-@pytest.mark.parametrize(
-    ("env", "there"), [({}, False), ({"DISPLAY": ":0"}, True), ({"WAYLAND_DISPLAY": "wayland-0"}, True)]
-)
-def test_a_browser_needs_a_display(monkeypatch: pytest.MonkeyPatch, env: dict[str, str], there: bool) -> None:
-    monkeypatch.setattr(demo.sys, "platform", "linux")
-    assert demo._has_display(env) is there
-    monkeypatch.setattr(demo.sys, "platform", "darwin")
-    assert demo._has_display({})
 
 
 def test_everything_stays_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,38 +119,3 @@ def test_a_terminal_of_another_session_has_no_background(monkeypatch: pytest.Mon
     monkeypatch.setattr(demo.sys, "stdin", FakeInput(terminal=True))
     monkeypatch.setattr(demo.os, "tcgetpgrp", refuse)
     assert demo._has_terminal()
-
-
-class FakeBrowser:
-    """A browser that notes what it opens."""
-
-    def __init__(self, *, background: bool) -> None:
-        self.background = background
-        self.opened: list[str] = []
-
-    def open(self, url: str) -> bool:
-        self.opened.append(url)
-        return True
-
-
-@pytest.mark.parametrize("background", [True, False])
-def test_a_text_browser_does_not_take_over_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, background: bool
-) -> None:
-    browser = FakeBrowser(background=background)
-    monkeypatch.delenv("BROWSER", raising=False)
-    monkeypatch.setattr(demo.sys, "platform", "linux")
-    monkeypatch.setattr(demo.webbrowser, "get", lambda: browser)
-    demo._open_window("http://x")
-    assert browser.opened == (["http://x"] if background else [])
-    monkeypatch.setenv("BROWSER", "mine")
-    demo._open_window("http://y")
-    assert browser.opened[-1] == "http://y"
-
-
-def test_no_browser_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none() -> None:
-        raise webbrowser.Error("could not locate runnable browser")
-
-    monkeypatch.setattr(demo.webbrowser, "get", none)
-    demo._open_window("http://x")
