@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import signal
 import socketserver
 import threading
@@ -40,11 +42,22 @@ def echoing() -> Iterator[str]:
 
 @attrs.define
 class Site:
-    """A running ``consolekit serve`` with workers."""
+    """A running ``consolekit serve`` with workers.
+
+    Attributes:
+        served: What was started.
+        config: Its file.
+        stack: Whoever is put here goes before the site does.
+        parent: Process of the parent; another one after an upgrade.
+    """
 
     served: Served
     config: Path
     stack: contextlib.ExitStack
+    parent: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.parent = self.served.process.pid
 
     def console(self, server: str = "a") -> ClientConnection:
         """An open console; closed with the site at the latest."""
@@ -71,18 +84,34 @@ class Site:
         lines = self.get("/metrics")[1].splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample)
 
-    def workers(self) -> list[int]:
+    def workers(self, parent: int = 0) -> list[int]:
         """The processes that serve."""
-        parent = self.served.process.pid
+        parent = parent or self.parent
         return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
     def reload(self) -> None:
         """SIGHUP; back when it is decided what it led to."""
+        self._ordered(signal.SIGHUP, r"new workers serve|did not come up")
+
+    def upgrade(self) -> int:
+        """SIGUSR1; back when it is decided what it led to. Another parent's process id, if there is one."""
+        found = self._ordered(signal.SIGUSR1, r"process (\d+) serves|does not serve")
+        self.parent = int(found[1] or self.parent)
+        return int(found[1] or 0)
+
+    def _ordered(self, number: signal.Signals, outcome: str) -> re.Match[str]:
         said = self.served.log.stat().st_size
-        self.served.process.send_signal(signal.SIGHUP)
-        self.until(
-            lambda: any(word in self._log_from(said) for word in ("new workers serve", "did not come up"))
-        )
+        os.kill(self.parent, number)
+        self.until(lambda: re.search(outcome, self._log_from(said)))
+        found = re.search(outcome, self._log_from(said))
+        assert found is not None
+        return found
+
+    def end(self) -> None:
+        """Have the parent of now end; nothing where it is the first, whom its starter ends."""
+        if self.parent != self.served.process.pid:
+            os.kill(self.parent, signal.SIGTERM)
+            self.until(lambda: gone(self.parent))
 
     def _log_from(self, size: int) -> str:
         return self.served.log.read_bytes()[size:].decode()
@@ -93,6 +122,14 @@ class Site:
         while not true():  # type: ignore[operator]
             assert time.monotonic() < deadline, self.served.log.read_text()
             time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, whoever has yet to hear of it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def said_back(console: ClientConnection, text: bytes) -> bool:
@@ -124,5 +161,8 @@ def working(directory: Path, *, workers: int = 2, drain_seconds: int = 0) -> Ite
     with echoing() as address, serving(directory, providers(("a", address)), settings=text) as served:
         site = Site(served, directory / "consolekit.toml", contextlib.ExitStack())
         site.until(lambda: site.readiness()[0] == 200)
-        with site.stack:
-            yield site
+        try:
+            with site.stack:
+                yield site
+        finally:
+            site.end()

@@ -77,7 +77,7 @@ def setting_option(flag: str, path: str, metavar: str = "TEXT") -> Callable[[_Fu
     return typed
 
 
-def _type(setting: Setting) -> click.ParamType | type:
+def _type(setting: Setting) -> Any:
     if setting.path in _CHOICES:
         return click.Choice(_CHOICES[setting.path])
     return int if isinstance(setting.default, int) else str

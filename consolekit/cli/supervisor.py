@@ -2,7 +2,8 @@
 
 Serves no console itself. SIGTERM and SIGINT drain the workers, a second one ends them now. SIGHUP starts new
 workers, from the configuration and the program as they are now, and lets the old ones keep their consoles:
-nothing is refused, nothing is cut. New workers that do not come up change nothing.
+nothing is refused, nothing is cut. New workers that do not come up change nothing. SIGUSR1 does the same with
+the parent itself.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from tornado.web import Application
 
 from consolekit.cli.figures import Figures
 from consolekit.cli.notify import ServiceManager
+from consolekit.cli.successor import predecessor_of, start_successor
 from consolekit.cli.worker import Worker
 from consolekit.config.model import Config
 from consolekit.core.address import Address
@@ -63,7 +65,7 @@ class Supervisor:
         self._folder = Path(tempfile.mkdtemp(prefix="consolekit-"))
         self._figures = Figures()
         self._stop, self._reload = asyncio.Event(), asyncio.Lock()
-        self._exit_code = 0
+        self._succeeded = False
 
     async def start(self) -> None:
         """Listen, and start the workers; back when every one of them serves.
@@ -144,10 +146,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """End: the first time the workers drain, the second time they end now."""
-        self._stop.set()
-        for worker in self._workers:
-            worker.leaving = True
-            worker.tell(signal.SIGTERM)
+        self._end(signal.SIGTERM)
 
     def report(self) -> None:
         """Have every worker write its sessions and tasks to the log."""
@@ -170,8 +169,32 @@ class Supervisor:
                 _log.error("reload: the new workers did not come up, so everything stays as it was")
             self._manager.tell(READY="1")
 
+    async def hand_over(self) -> None:
+        """Have another parent take our place, on the same sockets; workers end with their last console."""
+        async with self._reload:
+            if self._stop.is_set():
+                return
+            _log.info("upgrade: starting the program anew")
+            named = [(name, sock) for name, listener in self._listeners.items() for sock in listener.sockets]
+            successor = await start_successor(self._arguments, named)
+            if successor is None:
+                _log.error("upgrade: the new program does not serve, so everything stays as it was")
+                return
+            self._manager.tell(MAINPID=f"{successor}")
+            self._succeeded = True
+            self._end(signal.SIGUSR1)
+            for listener in self._listeners.values():
+                listener.stop()
+            _log.info("upgrade: process %d serves; this one ends with its last console", successor)
+
+    def _end(self, how: signal.Signals) -> None:
+        self._stop.set()
+        for worker in self._workers:
+            worker.leaving = True
+            worker.tell(how)
+
     async def wait(self) -> int:
-        """Until somebody calls ``stop`` and the last worker has ended; the exit code."""
+        """Until somebody calls ``stop`` or has our place, and the last worker has ended; the exit code."""
         loop = asyncio.get_running_loop()
         while not self._stop.is_set():
             with contextlib.suppress(TimeoutError):
@@ -181,9 +204,10 @@ class Supervisor:
                 if worker.silent(loop.time()):
                     _log.error("worker %d does not answer any more: killed", worker.number)
                     worker.tell(signal.SIGKILL)
-        self._manager.stopping()
+        if not self._succeeded:  # else the service goes on
+            self._manager.stopping()
         await asyncio.gather(*self._watchers)
-        return self._exit_code
+        return 0
 
     async def aclose(self) -> None:
         """Close the sockets; no worker is left behind."""
@@ -287,24 +311,26 @@ def run(config: Config, *, proxy: bool, api: bool) -> int:
 
 
 async def _run(config: Config, roles: Sequence[str]) -> int:
-    manager = ServiceManager(os.environ)
+    manager, tell_predecessor = ServiceManager(os.environ), predecessor_of(os.environ)
     supervisor = Supervisor(config, roles, sys.argv[1:], manager)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
-    reloads: set[asyncio.Task[None]] = set()
+    orders: set[asyncio.Task[None]] = set()
 
-    def reload() -> None:
-        task = loop.create_task(supervisor.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
+    def begin(order: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = loop.create_task(order())
+        orders.add(task)
+        task.add_done_callback(orders.discard)
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGHUP, begin, supervisor.reload)
+    loop.add_signal_handler(signal.SIGUSR1, begin, supervisor.hand_over)
     loop.add_signal_handler(signal.SIGUSR2, supervisor.report)
     try:
         await supervisor.start()
         manager.ready()
+        tell_predecessor()
         return await supervisor.wait()
     finally:
-        await asyncio.gather(*reloads, return_exceptions=True)
+        await asyncio.gather(*orders, return_exceptions=True)
         await supervisor.aclose()

@@ -10,26 +10,13 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from consolekit.cli.spawn import starting
 from consolekit.core.errors import ConsoleUnavailable
 
 PARENT = "_CONSOLEKIT_PARENT_FD"  # not CONSOLEKIT_...: it is no setting
-_PROGRAM = ("-P", "-c", "from consolekit.cli.main import main; main()")
-_FIRST = 3  # SD_LISTEN_FDS_START
-#: Puts the descriptors where they are looked for, each out of the others' way first, and becomes the program.
-_MOVE = f"""
-import fcntl, os, sys
-given = [int(text) for text in sys.argv[1].split(",")]
-high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, {_FIRST} + len(given)) for fd in given]
-for fd in given:
-    os.set_inheritable(fd, False)
-for place, fd in enumerate(high):
-    os.dup2(fd, {_FIRST} + place)
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
-"""
 _SILENCE_SECONDS = 30.0
 _FIGURES_SECONDS = 2.0
 _FIGURES_LIMIT = 4 * 1024 * 1024
@@ -90,23 +77,9 @@ class Worker:
     async def _spawn(
         self, sockets: Sequence[tuple[str, socket.socket]], reading: int
     ) -> asyncio.subprocess.Process:
-        environment = os.environ | {
-            "LISTEN_FDS": f"{len(sockets)}",
-            "LISTEN_FDNAMES": ":".join(name for name, _ in sockets),
-            "NOTIFY_SOCKET": str(self._notify),
-            "WATCHDOG_USEC": f"{int(_SILENCE_SECONDS * 1e6)}",
-            PARENT: f"{_FIRST + len(sockets)}",
-        }
-        for name in ("LISTEN_PID", "WATCHDOG_PID"):
-            environment.pop(name, None)
-        descriptors = [*(sock.fileno() for _, sock in sockets), reading]
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-c", _MOVE, ",".join(map(str, descriptors)), *_PROGRAM, *self._arguments,
-            env=environment,
-            pass_fds=descriptors,
-            stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is the parent's to pass on, once
-        )  # fmt: skip
+        environment = {"NOTIFY_SOCKET": str(self._notify), "WATCHDOG_USEC": f"{int(_SILENCE_SECONDS * 1e6)}"}
+        command, how = starting(self._arguments, sockets, link=(PARENT, reading), environment=environment)
+        return await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.DEVNULL, **how)
 
     def _hear(self) -> None:
         assert self._hearing is not None  # noqa: S101 - it is what was read from

@@ -131,6 +131,23 @@ def test_a_restart_refuses_nobody(manager):
     assert answers == [200]
 
 
+def test_an_upgrade_is_told_and_keeps_the_sockets(manager):
+    proxy, _, admin = manager.urls
+    with manager.service() as process:
+        manager.hears(b"READY=1")
+        process.send_signal(signal.SIGUSR1)
+        while not (said := manager.notified.recv(1000)).startswith(b"MAINPID="):
+            assert said in (b"READY=1", b"WATCHDOG=1")
+        assert process.wait(30) == 0
+        successor = int(said.removeprefix(b"MAINPID="))
+        try:
+            assert get(f"{proxy}/healthz")[0] == get(f"{admin}/readyz")[0] == 200
+            manager.hears(b"WATCHDOG=1")
+        finally:
+            os.kill(successor, signal.SIGTERM)
+        manager.hears(b"STOPPING=1")
+
+
 def test_a_name_that_means_nothing_is_an_error_of_its_own(manager):
     manager._environment["LISTEN_FDNAMES"] = "consolekit.socket:api:admin"
     with manager.service() as process:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import websockets.exceptions
 from served import COMMAND, Served, listening
-from workersite import PATIENCE, Site, echoing, providers, said_back, settings, working
+from workersite import PATIENCE, Site, echoing, gone, providers, said_back, settings, working
 
 
 def test_one_view_of_all_workers(tmp_path):
@@ -79,6 +79,40 @@ def test_a_bad_file_changes_nothing(tmp_path):
         site.config.write_text(text)
         site.reload()
         assert "worker 1" not in site.readiness()[1]
+
+
+def test_an_upgrade_keeps_consoles_and_the_addresses(tmp_path):
+    with working(tmp_path) as site:
+        first, urls = site.console(), dict(site.served.urls)
+        parent = site.parent
+        assert site.upgrade() not in (0, parent)
+        second = site.console()
+        assert said_back(first, b"opened before")
+        assert said_back(second, b"opened after")
+        assert site.readiness()[0] == 200
+        assert site.figure('consolekit_sessions{protocol="serial",type="serial"}') == 1, "its own alone"
+        other = site.parent
+        site.upgrade()
+        assert site.parent not in (parent, other)
+        assert said_back(first, b"two upgrades later")
+        assert said_back(second, b"one upgrade later")
+        first.close()
+        assert site.served.process.wait(PATIENCE) == 0, "the last console has ended"
+        second.close()
+        site.until(lambda: gone(other))
+        with site.console() as third:
+            assert said_back(third, b"at " + urls["proxy"].encode())
+
+
+def test_an_upgrade_that_does_not_come_up_changes_nothing(tmp_path):
+    with working(tmp_path, workers=1) as site:
+        text = site.config.read_text()
+        site.config.write_text(text + "nonsense = [\n")
+        assert site.upgrade() == 0
+        with site.console() as console:
+            assert said_back(console, b"as before")
+        assert site.readiness() == (200, {"worker 1"})
+        site.config.write_text(text)
 
 
 def test_a_second_stop_cuts_a_drain_short(tmp_path):
