@@ -56,6 +56,7 @@ class Liveness:
         "_deadlines",
         "_heard_at",
         "_seen",
+        "_sent",
         "_server",
         "heard",
         "last_input",
@@ -66,7 +67,7 @@ class Liveness:
         self._heard_at = self.last_input = now
         self._asked_at: float | None = None
         self._acked = 0
-        self._seen = 0
+        self._seen = self._sent = 0
         self.heard = False
 
     def tick(self, now: float, inputs: int, bytes_out: int) -> str:
@@ -91,7 +92,9 @@ class Liveness:
             return "stalled"
         if server_stuck >= _HUNG_UP_AFTER and self._client.channel.hung_up():
             return "viewer_gone"
-        if self._server.channel.silence() >= limits.ping_seconds + limits.pong_seconds:
+        if bytes_out != self._sent:  # a server that speaks is there: its system need not be asked
+            self._sent = bytes_out
+        elif self._server.channel.silence() >= limits.ping_seconds + limits.pong_seconds:
             return "server_reset"
         return self._judge_viewer(now, bytes_out)
 
@@ -103,6 +106,7 @@ class Liveness:
         limits, client = self._deadlines, self._client
         if self.heard:
             self.heard, self._heard_at, self._asked_at = False, now, None
+            return ""
         if client.channel.silence() >= limits.pong_seconds:
             return "ping_timeout"
         if self._asked_at is None:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from consolekit.core.types import Clock
 
-_SPOKES = 8
+_SPOKES = 32  # so that of thousands of items few are turned at once: bytes that come meanwhile wait
 
 
 class Ticking(Protocol):
@@ -18,7 +18,7 @@ class Ticking(Protocol):
 
 
 class TimerWheel:
-    """Calls each of its items once a tick, an eighth of them at a time. Runs only while it has items.
+    """Calls each of its items once a tick, a few of them at a time. Runs only while it has items.
 
     Args:
         loop: Where to run.
@@ -29,11 +29,12 @@ class TimerWheel:
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock, tick: float = 1.0) -> None:
         self._loop, self._clock, self._step = loop, clock, tick / _SPOKES
         self._spokes: tuple[set[Ticking], ...] = tuple(set() for _ in range(_SPOKES))
+        self._spoke_of: dict[Ticking, set[Ticking]] = {}
         self._at = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        return sum(map(len, self._spokes))
+        return len(self._spoke_of)
 
     def now(self) -> float:
         """The clock's monotonic time, as the items get it."""
@@ -42,13 +43,15 @@ class TimerWheel:
     def add(self, item: Ticking) -> None:
         """Tick the item from now on; adding it again changes nothing."""
         self.discard(item)
-        min(self._spokes, key=len).add(item)
+        spoke = self._spoke_of[item] = min(self._spokes, key=len)
+        spoke.add(item)
         if self._timer is None:
             self._timer = self._loop.call_later(self._step, self.turn)
 
     def discard(self, item: Ticking) -> None:
         """Leave the item alone; one that is not there is no error."""
-        for spoke in self._spokes:
+        spoke = self._spoke_of.pop(item, None)
+        if spoke is not None:
             spoke.discard(item)
 
     def turn(self) -> None:

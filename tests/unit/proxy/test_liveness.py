@@ -167,3 +167,15 @@ def test_idle_is_never_by_default_and_counts_payload():
     watch.life.heard = True
     assert watch.run(100)[0] == (100, "idle")
     assert Watch(ping_seconds=10_000).run(5000) == []
+
+
+def test_a_side_that_is_heard_is_not_asked_of_the_system():
+    """A thousand busy sessions would otherwise be two thousand system calls a second, for nothing."""
+    watch = Watch()
+    watch.server.silence = watch.client.silence = 100.0
+    for _ in range(5):
+        watch.bytes_out += 1
+        watch.life.heard = True
+        assert watch.run(1) == []
+    watch.life.heard = True
+    assert watch.run(1) == [(1, "server_reset")]

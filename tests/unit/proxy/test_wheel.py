@@ -7,7 +7,7 @@ import asyncio
 from consolekit.proxy.wheel import TimerWheel
 from consolekit.testing.clock import ManualClock
 
-SPOKES = 8
+SPOKES = 32
 
 
 class Item:
