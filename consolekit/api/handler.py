@@ -9,7 +9,7 @@ the connection and lose the answer.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import attrs
 from tornado.http1connection import HTTP1Connection
@@ -23,6 +23,8 @@ from consolekit.core.types import Caller
 from consolekit.http.handler import Handler
 from consolekit.http.problems import problem_of_status
 from consolekit.kit import ConsoleKit
+
+_Verb: TypeAlias = Callable[..., Awaitable[None] | None]
 
 MAX_BODY = 64 * 1024
 _MAX_DRAINED = 128 * 1024 * 1024
@@ -107,7 +109,13 @@ class ApiHandler(Handler):
         self._check_query()
         await operation(caller, *path)
 
-    get = head = post = put = delete = patch = options = _respond
+    get: _Verb = _respond
+    head: _Verb = _respond
+    post: _Verb = _respond
+    put: _Verb = _respond
+    delete: _Verb = _respond
+    patch: _Verb = _respond
+    options: _Verb = _respond
 
     def allowed_methods(self) -> list[str]:
         """The methods of this path."""

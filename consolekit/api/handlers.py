@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from consolekit.api.handler import ApiHandler
 from consolekit.core.errors import ConsoleKitError, InvalidRequest, Problem, UnsupportedConsole
@@ -53,7 +53,7 @@ def _offer(offer: Offer) -> dict[str, Any]:
 class ConnectInfo(ApiHandler):
     """``/servers/{server_id}/connect-info``."""
 
-    query = frozenset({"protocol", "type"})
+    query: ClassVar[frozenset[str]] = frozenset({"protocol", "type"})
 
     async def on_get(self, caller: Caller, server_id: str) -> None:
         """What a program needs to open a console past us; what is secret, only for who may see it."""
@@ -103,7 +103,7 @@ class OneGrant(ApiHandler):
 class Sessions(ApiHandler):
     """``/sessions``."""
 
-    query = frozenset({"server_id"})
+    query: ClassVar[frozenset[str]] = frozenset({"server_id"})
 
     async def on_get(self, caller: Caller) -> None:
         """The live sessions that the caller may see."""

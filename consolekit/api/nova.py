@@ -129,7 +129,7 @@ class _NovaHandler(ApiHandler):
 class NovaRemoteConsoles(_NovaHandler):
     """``/v2.1/servers/{server_id}/remote-consoles``: "Create Console", 2.6 and later."""
 
-    since = (2, 6)
+    since: ClassVar[Version] = (2, 6)
     before = 404
 
     async def on_post(self, caller: Caller, server_id: str) -> None:
@@ -149,7 +149,7 @@ class NovaAuthTokens(_NovaHandler):
     For proxies of others: the token is redeemed, and the console's place is told with what opens it.
     """
 
-    since = (2, 31)
+    since: ClassVar[Version] = (2, 31)
     before = 400
 
     async def on_get(self, caller: Caller, token: str) -> None:

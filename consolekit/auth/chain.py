@@ -42,7 +42,7 @@ class ValidatorChain:
         else:
             self._named = tuple((type(validator).__name__, validator) for validator in validators)
         self._timings = timings or Timings(SystemClock())
-        self.names = tuple(sorted({name for name, _ in self._named}))
+        self.names: tuple[str, ...] = tuple(sorted({name for name, _ in self._named}))
 
     def __iter__(self) -> Iterator[TokenValidator]:
         return iter([validator for _, validator in self._named])

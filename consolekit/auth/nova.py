@@ -117,7 +117,8 @@ class NovaTokens(LastingTokens):
         super().__init__()
         self._plain = _only({_VNC: vnc_provider, _SPICE: spice_provider, _SERIAL: serial_provider})
         self._providers = {**self._plain, _MKS: mks_provider}
-        self._clock, self.seconds, self._session_seconds = clock, seconds, session_seconds
+        self._clock, self._session_seconds = clock, session_seconds
+        self.seconds: float = seconds
         self._session, self._log_in = _session(dict(auth), ca_file, seconds)
         self._auth = self._log_in()
         self._where = {"service_type": "compute", "interface": interface, "region_name": region or None}

@@ -57,7 +57,7 @@ class SqliteFile:
     """
 
     def __init__(self, path: Path, *, version: int, schema: tuple[str, ...]) -> None:
-        self.path = path.absolute()
+        self.path: Path = path.absolute()
         self._version, self._schema = version, schema
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None

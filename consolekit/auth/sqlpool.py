@@ -59,8 +59,8 @@ class SqlPool:
     """
 
     def __init__(self, url: URL, connect_args: dict[str, Any]) -> None:
-        self.dialect = url.get_backend_name()
-        self.name = _name(url)
+        self.dialect: str = url.get_backend_name()
+        self.name: str = _name(url)
         self._file = Path(url.database) if self.dialect == "sqlite" and url.database else None
         self._url, self._connect_args = url, _driver_options(self.dialect) | connect_args
         self._engine = self._new_engine(

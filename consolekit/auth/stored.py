@@ -152,7 +152,7 @@ class SingleUse(SpentInStore):
     ) -> None:
         super().__init__(store, clock=clock, grace_seconds=grace_seconds)
         self._inner = inner
-        self.seconds = inner.seconds + 3 * STORE_SECONDS
+        self.seconds: float = inner.seconds + 3 * STORE_SECONDS
 
     def name_of(self, token: Secret) -> str:
         """The SHA-256 of the token, whatever its form."""

@@ -60,7 +60,7 @@ class Command(click.Command):
 class Group(click.Group):
     """A group of such commands, listed in the order in which they were written."""
 
-    command_class = Command
+    command_class: type[click.Command] | None = Command
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The group's own parameters, and the hidden one."""
@@ -98,7 +98,7 @@ class RootGroup(Group):
 
     def __init__(self, *, lazy: Mapping[str, tuple[str, str]], **rest: Any) -> None:
         super().__init__(**rest)
-        self.lazy = dict(lazy)
+        self.lazy: dict[str, tuple[str, str]] = dict(lazy)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command's name, in order."""

@@ -78,9 +78,9 @@ class Server:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._leaving = False
-        self.proxy_url = ""
-        self.api_url = ""
-        self.admin_url = ""
+        self.proxy_url: str = ""
+        self.api_url: str = ""
+        self.admin_url: str = ""
 
     async def start(self) -> None:
         """Listen.

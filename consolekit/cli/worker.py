@@ -40,10 +40,10 @@ class Worker:
         folder: Path,
     ) -> None:
         self.number = number
-        self.ready = asyncio.Event()
+        self.ready: asyncio.Event = asyncio.Event()
         self.leaving = False
-        self.figures = ""
-        self.heard_at = 0.0
+        self.figures: str = ""
+        self.heard_at: float = 0.0
         self._arguments, self._shared = arguments, sockets
         self._admin, self._notify = folder / f"{number}.admin", folder / f"{number}.notify"
         self._process: asyncio.subprocess.Process | None = None

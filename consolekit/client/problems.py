@@ -104,7 +104,7 @@ class ApiProblem(ConsoleKitError):
 
     def __init__(self, document: ProblemDocument) -> None:
         self.document = document
-        self.retry_after = document.retry_after
+        self.retry_after: float | None = document.retry_after
         detail = "; ".join(str(problem) for problem in document.problems) or document.detail
         Exception.__init__(self, detail or document.title or document.code)
         answered = {"code": document.code, "status": document.status, "title": document.title}

@@ -17,10 +17,10 @@ from consolekit.core.errors import ConfigError, ConsoleKitError, MalformedReques
 
 try:
     import httpx2
-except ImportError as exc:  # pragma: no cover - the extra is there where tests run
+except ImportError as _exc:  # pragma: no cover - the extra is there where tests run
     raise ImportError(
         "consolekit.client needs an HTTP client; install it with: pip install 'consolekit[client]'"
-    ) from exc
+    ) from _exc
 
 T = TypeVar("T")
 MOST_BYTES: Final = 32 * 1024 * 1024
@@ -43,7 +43,7 @@ class Wire:
         if not timeout > 0:
             raise ConfigError([Problem("timeout", "must be more than 0 seconds")])
         self._gateway, self._timeout = gateway, timeout
-        self.tls = _tls(ca_file)
+        self.tls: ssl.SSLContext = _tls(ca_file)
 
     def request(self, call: Call[Any]) -> httpx2.Request:
         """The request of a call.

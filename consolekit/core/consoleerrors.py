@@ -28,6 +28,9 @@ class UnknownServer(ProviderError):
 class ConsoleUnavailable(ProviderError):
     """The server exists; its console cannot be had now. ``retryable`` says if later may help."""
 
+    reason: str
+    retryable: bool
+
     code = "console_unavailable"
     title = "The server's console is not available at the moment."
 

@@ -237,6 +237,10 @@ class InvalidRequest(_ProblemList, RequestError):
 class UnsupportedConsole(RequestError):
     """The pair is not registered here; says which pairs are."""
 
+    key: str
+    known: tuple[str, ...]
+    reason: str
+
     code = "unsupported_console"
     status = 422
     title = "This <protocol, type> pair is not offered here."
@@ -263,6 +267,11 @@ class BadUpgrade(RequestError):
 
 class PluginError(ConsoleKitError):
     """A plug-in cannot be used; says which, why and the cure."""
+
+    cure: str
+    group: str
+    name: str
+    reason: str
 
     code = "plugin_error"
 
@@ -338,6 +347,9 @@ class PermitRefused(AccessError):
 
 class LimitReached(AccessError):
     """A limit of this site is reached; trying again later may help."""
+
+    allowed: int
+    limit: str
 
     code = "limit_reached"
     status = 429

@@ -12,7 +12,7 @@ from consolekit.core.errors import PermitRefused
 from consolekit.core.hookspecs import PROJECT, HookSpecs
 from consolekit.core.types import Action, Caller, Mode
 
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 """Decorator that marks an implementation of a hook."""
 
 _log = logging.getLogger(__name__)

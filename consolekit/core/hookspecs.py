@@ -13,7 +13,7 @@ import pluggy
 from consolekit.core.types import Action, Caller, ConsoleRequest, Mode, Revocation, SessionInfo
 
 PROJECT = "consolekit"
-hookspec = pluggy.HookspecMarker(PROJECT)
+hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker(PROJECT)
 
 
 class HookSpecs:

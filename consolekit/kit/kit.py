@@ -86,12 +86,12 @@ class ConsoleKit:
         self.registry = registry
         self.store = store
         self.issuer = issuer
-        self.hooks = hooks or Hooks()
-        self.clock = clock or SystemClock()
-        self.timings = timings or Timings(self.clock)
-        self.validators = ValidatorChain(validators, timings=self.timings)
-        self.settings = settings or KitSettings()
-        self.schema = ConsoleSchema(registry)
+        self.hooks: Hooks = hooks or Hooks()
+        self.clock: Clock = clock or SystemClock()
+        self.timings: Timings = timings or Timings(self.clock)
+        self.validators: ValidatorChain = ValidatorChain(validators, timings=self.timings)
+        self.settings: KitSettings = settings or KitSettings()
+        self.schema: ConsoleSchema = ConsoleSchema(registry)
 
     async def create(
         self, server_id: object, data: Mapping[str, Any], *, caller: Caller, subject: str | None = None

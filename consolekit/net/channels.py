@@ -153,7 +153,7 @@ class TlsChannel(SystemSocket):
         self._fin_owed = False
         self._ended = False  # the end of the stream was met; behind bytes, it is still to be told
         self._failure = ""
-        self.unsent = False
+        self.unsent: bool = False
 
     def recv_into(self, view: memoryview, /) -> int:
         """Decrypt what is there; see ``Channel``."""

@@ -84,7 +84,7 @@ class Listener:
         settings: ListenerSettings | None = None,
         sockets: Sequence[socket.socket] = (),
     ) -> None:
-        self.settings = settings or ListenerSettings()
+        self.settings: ListenerSettings = settings or ListenerSettings()
         self.on_refused: Callable[[str], None] = _ignore
         self._host, self._port, self._tls = host, port, tls
         self._server: HTTPServer | None = None

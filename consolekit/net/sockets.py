@@ -36,7 +36,7 @@ class SystemSocket:
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        self.socket = sock
+        self.socket: socket.socket = sock
         _tune(sock)
 
     def fileno(self) -> int:

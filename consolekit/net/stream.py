@@ -66,7 +66,7 @@ class ChannelStream(IOStream):
         self._on_gone = on_gone
         self._released = self._refused = self._in_header = self._held_back = False
         self._impatience: asyncio.TimerHandle | None = None
-        self.requests = 0
+        self.requests: int = 0
         self.lingering: Linger | None = None
         super().__init__(sock, max_buffer_size=1024 * 1024)
 

@@ -129,7 +129,7 @@ class RfbFilter:
         self._left = 0  # bytes of it behind its head that are still to come
         self._passes = True  # whether they go on
         self._lost = False
-        self.inputs = 0
+        self.inputs: int = 0
 
     def feed(self, data: bytes) -> bytes:
         """Take what the viewer sent; give what may go on.

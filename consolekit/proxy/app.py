@@ -84,8 +84,8 @@ class Proxy:
         self.listening: Callable[[], Mapping[str, int]] = dict
         self.certificates: Callable[[], Mapping[str, float]] = dict
         self.lost_lines: Callable[[], int] = int
-        self.sessions = Sessions(kit.store, kit.clock, settings.limits)
-        self.metrics = Metrics(
+        self.sessions: Sessions = Sessions(kit.store, kit.clock, settings.limits)
+        self.metrics: Metrics = Metrics(
             kit.registry.pairs(),
             registry=registry or CollectorRegistry(),
             sources=Sources(

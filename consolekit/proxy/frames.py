@@ -47,6 +47,9 @@ class FrameError(PeerError):
         close_code: The code to close with: 1002, 1003 or 1009; of a filter: 1011 or 4009.
     """
 
+    close_code: int
+    why: str
+
     code = "frame_error"
     status = 400
     title = "The viewer broke the websocket protocol."
@@ -178,9 +181,12 @@ class FrameHeaders(ABC):
     def _end_control(self) -> None:
         """A control frame is whole; its payload, if it was kept, is in ``_control``."""
 
-    def _fail(self, why: str, code: int = PROTOCOL_ERROR) -> None:
+    def _ended(self, outcome: Close | FrameError) -> None:
         if self.outcome is None:
-            self.outcome = FrameError(code, why)
+            self.outcome = outcome
+
+    def _fail(self, why: str, code: int = PROTOCOL_ERROR) -> None:
+        self._ended(FrameError(code, why))
 
 
 class Decoder(FrameHeaders):
@@ -248,7 +254,7 @@ class Decoder(FrameHeaders):
         if self._opcode == _PING:
             self.pong = payload
         elif self._opcode == _CLOSE:
-            self.outcome = read_close(payload)
+            self._ended(read_close(payload))
 
 
 def read_close(payload: bytes) -> Close | FrameError:

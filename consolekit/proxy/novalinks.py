@@ -82,7 +82,9 @@ class NovaPage(Handler):
         fragment = fragment_of(self.request.query)
         self.redirect(f"console/#{fragment}" if fragment else "console/")
 
-    head = get
+    def head(self) -> None:
+        """The same."""
+        self.get()
 
 
 class NoSpicePage(Handler):
@@ -93,7 +95,9 @@ class NoSpicePage(Handler):
         fields = [fragment_of(self.request.query), urlencode(_SPICE)]
         self.redirect(f"console/#{'&'.join(filter(None, fields))}")
 
-    head = get
+    def head(self) -> None:
+        """The same."""
+        self.get()
 
 
 class SpicePage(ViewerPages):

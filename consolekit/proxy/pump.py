@@ -158,7 +158,8 @@ class Pump(ABC):
         self._goodbye_said = False
         self._late = self._unacknowledged = 0
         self._timer: asyncio.TimerHandle | None = None
-        self.bytes_in = self.bytes_out = 0
+        self.bytes_in: int = 0
+        self.bytes_out: int = 0
 
     @property
     def last_input(self) -> float:

@@ -35,6 +35,9 @@ class Relay(Pump):
 
     __slots__ = ("_decoder",)
 
+    bytes_in: int
+    bytes_out: int
+
     FIN_MEANS: ClassVar[str] = "server_closed"
 
     def __init__(
@@ -113,6 +116,8 @@ class SiftedRelay(Relay):
     """
 
     __slots__ = ("_sift",)
+
+    bytes_in: int
 
     def __init__(self, client: Channel, server: Channel, *, sift: Sift, **more: Any) -> None:
         super().__init__(client, server, **more)

@@ -82,8 +82,8 @@ class Sessions:
         self._tasks: list[asyncio.Task[None]] = []
         self._empty = asyncio.Event()
         self._empty.set()
-        self.watching = False
-        self.draining = False
+        self.watching: bool = False
+        self.draining: bool = False
 
     def __len__(self) -> int:
         return len(self._live)

@@ -52,9 +52,9 @@ class Shake:
         self._received = received
         self._endpoint = endpoint
         self._for_client = bytearray()
-        self.channel = channel
+        self.channel: Channel = channel
         self.framed = framed
-        self.heard = False
+        self.heard: bool = False
         self.on_heard: Callable[[], None] = lambda: None
 
     async def until_client(self) -> None:

@@ -46,6 +46,13 @@ class Side:
         "writing",
     )
 
+    channel: Channel
+    closed: bool
+    deaf: bool
+    moved: bool
+    reading: bool
+    writing: bool
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,

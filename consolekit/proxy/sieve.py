@@ -36,7 +36,7 @@ class Sift:
 
     def __init__(self, viewer_filter: ViewerFilter) -> None:
         self._filter = viewer_filter
-        self.inputs = 0
+        self.inputs: int = 0
         self.failure: FrameError | None = None
 
     def feed(self, data: bytes) -> bytes:
@@ -83,7 +83,7 @@ class Sieve(FrameHeaders):
         self._sift, self._make_key = sift, make_key
         self._plain = bytearray()  # payload since the last frame of ours
         self._out = bytearray()
-        self.payload = 0
+        self.payload: int = 0
 
     def feed(self, data: memoryview) -> memoryview:
         """Take what came; never raises: look at ``outcome`` afterwards.
@@ -122,8 +122,8 @@ class Sieve(FrameHeaders):
         passed = self._sift.feed(plain) if plain else b""
         if passed:
             self._out += frames.masked_binary(passed, self._make_key(_KEY_SIZE))
-        if self._sift.failure is not None and self.outcome is None:
-            self.outcome = self._sift.failure
+        if self._sift.failure is not None:
+            self._ended(self._sift.failure)
 
     def _end_control(self) -> None:
         payload, self._control = self._control, b""
@@ -131,7 +131,7 @@ class Sieve(FrameHeaders):
         if self.outcome is not None:
             return
         if self._opcode == _CLOSE:
-            self.outcome = read_close(payload)
+            self._ended(read_close(payload))
             return
         frame = frames.ping(payload) if self._opcode == _PING else frames.pong(payload)
         self._out += frames.masked(frame, self._make_key(_KEY_SIZE))

@@ -37,7 +37,7 @@ class Tracker(FrameHeaders):
 
     def __init__(self, max_message: int = ANY_SIZE, *, masked: bool) -> None:
         super().__init__(max_message, masked=masked)
-        self.payload = 0
+        self.payload: int = 0
 
     @property
     def between(self) -> bool:
@@ -102,4 +102,4 @@ class Tracker(FrameHeaders):
 
     def _end_control(self) -> None:
         if self._opcode == _CLOSE:
-            self.outcome = read_close(unmask(self._mask, self._control) if self._mask else self._control)
+            self._ended(read_close(unmask(self._mask, self._control) if self._mask else self._control))

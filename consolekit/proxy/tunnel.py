@@ -41,6 +41,9 @@ class Tunnel(Pump):
 
     __slots__ = ("_down", "_sift", "_told_server", "_up")
 
+    bytes_in: int
+    bytes_out: int
+
     FIN_MEANS: ClassVar[str] = "server_reset"  # a websocket that is closed in order says so (RFC 6455, 7.1.4)
 
     def __init__(

@@ -32,6 +32,9 @@ class ViewerClosed(PeerError):
         close_code: What the viewer gave, 1006 where it gave nothing, or what its error is answered with.
     """
 
+    close_code: int
+    reason: str
+
     code = "viewer_closed"
     title = "The viewer closed the connection."
 

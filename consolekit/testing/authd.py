@@ -112,10 +112,10 @@ class AuthdFront:
         self._screen, self._first, self._second = screen, first, second or first
         self._host, self._port = host, port
         self._cfg_file, self._whole_rfb, self._banner = cfg_file, whole_rfb, banner
-        self.told = self._second.sha256 if says_sha256 else self._second.sha1.replace(":", "")
-        self.tickets = tickets or Tickets()
+        self.told: str = self._second.sha256 if says_sha256 else self._second.sha1.replace(":", "")
+        self.tickets: Tickets = tickets or Tickets()
         self.lines: list[str] = []
-        self.open = 0
+        self.open: int = 0
         self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()

@@ -51,6 +51,9 @@ class EsxiFront:
             print(esxi.url_of("cst52e5f0a1b2c3d4"))
     """
 
+    most_open: int
+    open: int
+
     def __init__(
         self,
         screen: tuple[str, int],
@@ -64,7 +67,7 @@ class EsxiFront:
     ) -> None:
         self._screen, self._tls, self._host, self._port = screen, tls, host, port
         self._limit, self._websocket = limit, websocket
-        self.tickets = tickets or Tickets()
+        self.tickets: Tickets = tickets or Tickets()
         self.requests: list[str] = []
         self.open = self.most_open = 0
         self._listener: asyncio.Server | None = None

@@ -71,7 +71,7 @@ class Canvas:
     """A picture of palette indices, one byte a pixel."""
 
     def __init__(self, width: int, height: int, colour: int = 0) -> None:
-        self.area = Rect(0, 0, width, height)
+        self.area: Rect = Rect(0, 0, width, height)
         self._pixels = bytearray([colour]) * (width * height)
 
     def fill(self, rect: Rect, colour: int) -> None:

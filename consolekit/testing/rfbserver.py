@@ -56,7 +56,7 @@ class RfbServer:
     ) -> None:
         self._host, self._port, self._path = host, port, path
         self._password, self._name = password, name
-        self.scene = Scene(name)
+        self.scene: Scene = Scene(name)
         self._listener: asyncio.Server | None = None
         self._viewers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._ticker: asyncio.Task[None] | None = None

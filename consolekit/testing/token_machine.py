@@ -55,12 +55,14 @@ class _Kept:
 class TokenStoreMachine(RuleBasedStateMachine):
     """Does what proxies, callers and time do to a store, and compares it with the model at every step."""
 
+    cursor: int
+
     def __init__(self) -> None:
         super().__init__()
-        self.clock = ManualClock()
-        self.loop = asyncio.Runner()
+        self.clock: ManualClock = ManualClock()
+        self.loop: asyncio.Runner = asyncio.Runner()
         try:
-            self.store = self.drive(self.make_store(self.clock))
+            self.store: TokenStore = self.drive(self.make_store(self.clock))
         except BaseException:
             self.loop.close()
             raise
@@ -68,7 +70,7 @@ class TokenStoreMachine(RuleBasedStateMachine):
         self.kept: dict[str, _Kept] = {}
         self.heard: dict[str, tuple[float, dict[str, SessionInfo]]] = {}
         self.orders: list[tuple[float, Revocation]] = []
-        self.number = 0
+        self.number: int = 0
 
     async def make_store(self, clock: Clock) -> TokenStore:
         """An empty store on that clock.

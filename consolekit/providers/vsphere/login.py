@@ -73,7 +73,7 @@ class SharedLogin:
         self._refusal: _Refusal | None = None
         self._used_at = clock.monotonic()
         self._closed = False
-        self.api_version = ""
+        self.api_version: str = ""
 
     async def call(self, work: Callable[[Call, Api], T]) -> T:
         """Run with the login, and once more with a new one where it proves to be lost.

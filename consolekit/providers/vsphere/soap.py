@@ -182,10 +182,10 @@ class SoapSession:
         self._wire, self._host, self._version = wire, host, version
         self._cookie = _Cookie()
         self._content: Any = None
-        self.version = str(versionIdMap[version])
-        self.is_vcenter = False
-        self.server_guid = ""
-        self.thumbprints = ("", "")
+        self.version: str = str(versionIdMap[version])
+        self.is_vcenter: bool = False
+        self.server_guid: str = ""
+        self.thumbprints: tuple[str, str] = ("", "")
 
     def _stub(self, call: Call) -> _Stub:
         return _Stub(self._wire, call, self._cookie, self._version)

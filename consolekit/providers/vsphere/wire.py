@@ -59,7 +59,7 @@ class Wire:
         self._idle: list[http.client.HTTPConnection] = []
         self._closed = False
         self._lock = threading.Lock()
-        self.certificate = b""
+        self.certificate: bytes = b""
         """The host's certificate (DER) as of the last connection; empty before the first."""
 
     def request(
