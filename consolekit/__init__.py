@@ -30,13 +30,14 @@ from consolekit.core.types import (
     TlsPolicy,
     Transport,
 )
-from consolekit.kit import ConsoleKit, ConsoleLink, KitSettings, Offer
+from consolekit.kit import BlockingConsoleKit, ConsoleKit, ConsoleLink, KitSettings, Offer
 
 __all__ = [
     "CLIENT",
     "SERVER",
     "AccessContext",
     "Action",
+    "BlockingConsoleKit",
     "Caller",
     "Clock",
     "ConsoleKey",
