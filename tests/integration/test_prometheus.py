@@ -1,0 +1,351 @@
+"""A real Prometheus over a running gateway: what the dashboard and the alerts ask, it can answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import socketserver
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+import trustme
+import websockets.exceptions
+import yaml
+from dbservers import free_port
+from parts import require
+from prometheus_client import CollectorRegistry, ProcessCollector
+from promserver import Prometheus, dashboard, scraping
+from served import SETTINGS, Served, serving
+from websockets import Subprotocol
+from websockets.sync.client import ClientConnection, connect
+
+from consolekit.core.types import ConsoleKey
+from consolekit.proxy.metrics import Metrics, Sources
+
+ROOT = Path(__file__).parent.parent.parent
+DASHBOARD = ROOT / "deploy" / "grafana-dashboard.json"
+ALERTS = ROOT / "deploy" / "alerts.yaml"
+RULES = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+COMPARED = re.compile(r"(?P<left>.+) (?:>|<) [\d.* ]+", re.DOTALL)
+VERSION = b"RFB 003.008\n"
+
+
+class Rfb(socketserver.StreamRequestHandler):
+    """As much of a VNC server as shows a screen that nobody looks at."""
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(VERSION)
+            self.rfile.read(len(VERSION))
+            self.wfile.write(b"\x01\x01")  # one security type: none
+            self.rfile.read(1)
+            self.wfile.write(bytes(4))
+            self.rfile.read(1)
+            self.wfile.write(b"\0\x10\0\x10" + bytes(16) + bytes(4))  # ServerInit: 16 x 16, without a name
+            self.rfile.read()
+
+
+@contextlib.contextmanager
+def screen() -> Iterator[str]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Rfb) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@attrs.frozen
+class Rig:
+    """A gateway with TLS that is scraped."""
+
+    site: Served
+    prometheus: Prometheus
+    tls: ssl.SSLContext
+
+    def console(self, server: str) -> ClientConnection:
+        url = str(self.site.link(server)["url"])
+        return self.open(re.sub(r".*#", "", url))
+
+    def open(self, fragment: str) -> ClientConnection:
+        url = self.site.urls["proxy"].replace("https", "wss") + "/ws?" + fragment
+        return connect(url, subprotocols=[Subprotocol("binary")], ssl=self.tls, open_timeout=30)
+
+    def refused(self, status: int, open_it: object) -> None:
+        with pytest.raises(websockets.exceptions.InvalidStatus) as caught:
+            open_it()  # type: ignore[operator]
+        assert caught.value.response.status_code == status
+
+
+def look(viewer: ClientConnection) -> None:
+    """What a viewer does until it has a screen."""
+    wanted = [(12, VERSION), (2, b"\x01"), (4, b"\x01"), (24, b"")]
+    held = b""
+    for size, answer in wanted:
+        while len(held) < size:
+            piece = viewer.recv(30)
+            assert isinstance(piece, bytes)
+            held += piece
+        held = held[size:]
+        if answer:
+            viewer.send(answer)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    require("prometheus", "prometheus")
+    folder = tmp_path_factory.mktemp("prometheus")
+    authority, tls = trustme.CA(), ssl.create_default_context()
+    authority.configure_trust(tls)
+    own = authority.issue_cert("127.0.0.1", "localhost")
+    own.private_key_and_cert_chain_pem.write_to_path(str(folder / "own.pem"))
+    settings = SETTINGS.replace("[proxy]", '[proxy]\ncert = "own.pem"\nkey = "own.pem"')
+    with screen() as address:
+        providers = (
+            '[providers.lab]\nuse = "vnc"\n'
+            f'[providers.lab.servers.good]\naddress = "{address}"\n'
+            f'[providers.lab.servers.dead]\naddress = "127.0.0.1:{free_port()}"\n'
+        )
+        with (
+            serving(folder, providers, settings=settings) as site,
+            scraping(folder, site.urls["admin"], rules=ALERTS) as prometheus,
+        ):
+            yield Rig(site, prometheus, tls)
+
+
+@pytest.fixture(scope="module")
+def busy(rig: Rig) -> Iterator[Rig]:
+    """With one that is open, some that were, and some that were refused."""
+    for _ in range(3):
+        with rig.console("good") as viewer:
+            look(viewer)
+    rig.refused(401, lambda: rig.open("token=ckt_" + "x" * 43))
+    rig.refused(502, lambda: rig.console("dead"))
+    with rig.console("good") as viewer:
+        look(viewer)
+        yield rig
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ('consolekit_sessions{protocol="vnc",type="novnc"}', 1),
+        ('consolekit_sessions_opened_total{protocol="vnc"}', 4),
+        ('consolekit_sessions_ended_total{protocol="vnc",reason="viewer_closed"}', 3),
+        ('consolekit_refusals_total{code="token_refused"}', 1),
+        ('consolekit_refusals_total{code="connect_failed"}', 1),
+        ('consolekit_connect_failures_total{protocol="vnc"}', 1),
+        ('consolekit_handshake_seconds_count{protocol="vnc"}', 4),
+        ('consolekit_provider_seconds_count{provider="lab",operation="open"}', 5),
+        ('consolekit_store_seconds_count{operation="put"}', 5),
+        ('consolekit_validator_seconds_count{validator="own"}', 6),
+        ('consolekit_sockets{kind="server"}', 1),
+        ("consolekit_log_lines_lost_total", 0),
+    ],
+)
+def test_a_figure_as_prometheus_has_it(busy: Rig, expression: str, value: float) -> None:
+    busy.prometheus.until(expression, value)
+
+
+PANELS = dashboard(DASHBOARD)
+
+
+@pytest.mark.parametrize("number", range(len(PANELS)), ids=lambda number: f"{number}-{PANELS[number][0]}")
+def test_every_expression_of_the_dashboard_gives_data(busy: Rig, number: int) -> None:
+    _, expression, legend = PANELS[number]
+    assert busy.prometheus.numbers(expression)
+    wanted = set(re.findall(r"\{\{(\w+)\}\}", legend))
+    assert all(wanted <= labels.keys() for labels, _ in busy.prometheus.query(expression))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_what_every_alert_compares_gives_data(busy: Rig, rule: dict[str, str]) -> None:
+    found = COMPARED.fullmatch(rule["expr"].strip())
+    assert found
+    assert busy.prometheus.numbers(found["left"])
+
+
+def test_no_alert_is_in_error_and_none_comes_up_at_once(busy: Rig) -> None:
+    rules = {rule["name"]: rule for rule in busy.prometheus.rules()}
+    assert set(rules) == {rule["alert"] for rule in RULES}
+    assert {name: rule.get("lastError", "") for name, rule in rules.items() if rule["health"] != "ok"} == {}
+    assert [name for name, rule in rules.items() if rule["state"] == "firing"] == []
+
+
+def families() -> set[str]:
+    registry = CollectorRegistry()
+    sources = Sources(certificates=lambda: {"proxy": 0.0})
+    Metrics(
+        [ConsoleKey("vnc", "novnc")], registry=registry, sources=sources, providers=["a"], validators=["b"]
+    )
+    ProcessCollector(registry=registry)
+    return {sample.name for family in registry.collect() for sample in family.samples}
+
+
+def test_dashboard_and_alerts_name_metrics_that_there_are() -> None:
+    text = " ".join([expression for _, expression, _ in PANELS] + [rule["expr"] for rule in RULES])
+    named = set(re.findall(r"\b(?:consolekit|process)_\w+", text))
+    assert len(named) > 20
+    assert named - families() == set()
+
+
+def test_the_dashboard_is_one_that_grafana_takes() -> None:
+    document = json.loads(DASHBOARD.read_text())
+    panels = document["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    places = [panel["gridPos"] for panel in panels]
+    assert all(place["x"] + place["w"] <= 24 for place in places)
+    cells = [
+        (x, y) for p in places for x in range(p["x"], p["x"] + p["w"]) for y in range(p["y"], p["y"] + p["h"])
+    ]
+    assert len(cells) == len(set(cells)), "panels overlap"
+    assert {variable["name"] for variable in document["templating"]["list"]} == {
+        "datasource",
+        "job",
+        "instance",
+    }
+
+
+# ---- when they come up
+
+
+def test_promtool_takes_the_rules() -> None:
+    promtool = require("promtool", "prometheus")
+    done = subprocess.run(
+        [promtool, "check", "rules", str(ALERTS)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+JOB = 'job="consolekit",instance="a:6082"'
+PAIR = f'{JOB},protocol="vnc",type="novnc"'
+#: By alert: series that bring it up, and the same ones as they usually are.
+SERIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "ConsolekitStoreAway": (
+        {f"consolekit_revocations_up{{{JOB}}}": "0x60"},
+        {f"consolekit_revocations_up{{{JOB}}}": "1x60"},
+    ),
+    "ConsolekitProviderFails": (
+        {
+            f'consolekit_provider_failures_total{{{JOB},provider="lab"}}': "0+3x60",
+            f'consolekit_provider_seconds_count{{{JOB},provider="lab"}}': "0+10x60",
+        },
+        {
+            f'consolekit_provider_failures_total{{{JOB},provider="lab"}}': "0+1x60",
+            f'consolekit_provider_seconds_count{{{JOB},provider="lab"}}': "0+10x60",
+        },
+    ),
+    "ConsolekitServersFail": (
+        {
+            f"consolekit_connect_failures_total{{{PAIR}}}": "0+1x60",
+            f"consolekit_handshake_failures_total{{{PAIR}}}": "0+2x60",
+            f"consolekit_connect_seconds_count{{{PAIR}}}": "0+10x60",
+        },
+        {
+            f"consolekit_connect_failures_total{{{PAIR}}}": "0+1x60",
+            f"consolekit_handshake_failures_total{{{PAIR}}}": "0x60",
+            f"consolekit_connect_seconds_count{{{PAIR}}}": "0+10x60",
+        },
+    ),
+    "ConsolekitOpensSlowly": (
+        {
+            f'consolekit_open_seconds_bucket{{{JOB},le="5"}}': "0+9x60",
+            f'consolekit_open_seconds_bucket{{{JOB},le="10"}}': "0+10x60",
+            f'consolekit_open_seconds_bucket{{{JOB},le="+Inf"}}': "0+10x60",
+        },
+        {
+            f'consolekit_open_seconds_bucket{{{JOB},le="5"}}': "0+10x60",
+            f'consolekit_open_seconds_bucket{{{JOB},le="10"}}': "0+10x60",
+            f'consolekit_open_seconds_bucket{{{JOB},le="+Inf"}}': "0+10x60",
+        },
+    ),
+    "ConsolekitLoopLate": (
+        {
+            f'consolekit_loop_lag_seconds_bucket{{{JOB},le="0.25"}}': "0+100x60",
+            f'consolekit_loop_lag_seconds_bucket{{{JOB},le="0.5"}}': "0+120x60",
+            f'consolekit_loop_lag_seconds_bucket{{{JOB},le="+Inf"}}': "0+120x60",
+        },
+        {
+            f'consolekit_loop_lag_seconds_bucket{{{JOB},le="0.25"}}': "0+120x60",
+            f'consolekit_loop_lag_seconds_bucket{{{JOB},le="0.5"}}': "0+120x60",
+            f'consolekit_loop_lag_seconds_bucket{{{JOB},le="+Inf"}}': "0+120x60",
+        },
+    ),
+    "ConsolekitFull": (
+        {
+            f'consolekit_refusals_total{{{JOB},code="limit_reached"}}': "0+2x60",
+            f'consolekit_connections_refused_total{{{JOB},why="pending"}}': "0x60",
+        },
+        {
+            f'consolekit_refusals_total{{{JOB},code="limit_reached"}}': "0x60",
+            f'consolekit_connections_refused_total{{{JOB},why="tls"}}': "0+100x60",
+        },
+    ),
+    "ConsolekitDescriptors": (
+        {
+            f"process_open_fds{{{JOB}}}": "900x60",
+            f"process_max_fds{{{JOB}}}": "1000x60",
+            f"consolekit_build_info{{{JOB}}}": "1x60",
+            'process_open_fds{job="other",instance="b"}': "999x60",
+            'process_max_fds{job="other",instance="b"}': "1000x60",
+        },
+        {
+            f"process_open_fds{{{JOB}}}": "500x60",
+            f"process_max_fds{{{JOB}}}": "1000x60",
+            f"consolekit_build_info{{{JOB}}}": "1x60",
+            'process_open_fds{job="other",instance="b"}': "999x60",
+            'process_max_fds{job="other",instance="b"}': "1000x60",
+        },
+    ),
+    "ConsolekitFault": (
+        {
+            f'consolekit_sessions_ended_total{{{PAIR},reason="internal"}}': "0x50 1x10",
+            f'consolekit_refusals_total{{{JOB},code="internal"}}': "0x60",
+        },
+        {
+            f'consolekit_sessions_ended_total{{{PAIR},reason="internal"}}': "1x60",
+            f'consolekit_refusals_total{{{JOB},code="internal"}}': "0x60",
+        },
+    ),
+    "ConsolekitLogLost": (
+        {f"consolekit_log_lines_lost_total{{{JOB}}}": "0+5x60"},
+        {f"consolekit_log_lines_lost_total{{{JOB}}}": "5x60"},
+    ),
+    "ConsolekitCertificateEnds": (
+        {f'consolekit_certificate_expiry_timestamp_seconds{{{JOB},listener="proxy"}}': "1000000x120"},
+        {f'consolekit_certificate_expiry_timestamp_seconds{{{JOB},listener="proxy"}}': "9000000x120"},
+    ),
+}
+
+
+@pytest.mark.parametrize("alert", [rule["alert"] for rule in RULES])
+def test_an_alert_comes_up_when_it_should_and_else_not(alert: str, tmp_path: Path) -> None:
+    promtool = require("promtool", "prometheus")
+    firing = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    at = "100m" if alert == "ConsolekitCertificateEnds" else "55m"
+    groups = [
+        {
+            "interval": "1m",
+            "input_series": [{"series": name, "values": values} for name, values in series.items()],
+            "promql_expr_test": [{"expr": firing, "eval_time": at, "exp_samples": expected}],
+        }
+        for series, expected in zip(
+            SERIES[alert], ([{"labels": f'{{alertname="{alert}"}}', "value": 1}], []), strict=True
+        )
+    ]
+    file = tmp_path / "alerts_test.yaml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(ALERTS)], "tests": groups}))
+    done = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_every_alert_leads_to_what_to_do(rule: dict[str, dict[str, str]]) -> None:
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert anchor == str(rule["alert"]).lower()
+    assert f"\n### {rule['alert']}\n" in (ROOT / page).read_text(encoding="utf-8")
