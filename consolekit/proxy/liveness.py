@@ -64,11 +64,12 @@ class Liveness:
 
     def __init__(self, client: Side, server: Side, deadlines: Deadlines, now: float) -> None:
         self._client, self._server, self._deadlines = client, server, deadlines
-        self._heard_at = self.last_input = now
+        self._heard_at = now
+        self.last_input: float = now
         self._asked_at: float | None = None
         self._acked = 0
         self._seen = self._sent = 0
-        self.heard = False
+        self.heard: bool = False
 
     def tick(self, now: float, inputs: int, bytes_out: int) -> str:
         """Judge.
