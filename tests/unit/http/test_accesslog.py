@@ -68,3 +68,10 @@ async def test_a_path_can_neither_fill_the_log_nor_forge_a_line(caplog: pytest.L
     caplog.clear()
     record = await logged(caplog, "/200\x85\xa0\xe9")
     assert record.getMessage().isascii()
+
+
+async def test_a_word_that_is_no_method_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    await exchange(application(), request(CANARY, "/200"))
+    (record,) = [record for record in caplog.records if record.name == "consolekit.access"]
+    assert record.getMessage().startswith("405 - /200 ")
+    assert CANARY not in repr(vars(record))
