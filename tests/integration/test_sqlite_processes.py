@@ -103,7 +103,7 @@ async def test_a_revocation_is_heard_by_another_process(store, tokens, start):
         await tokens.validate(token, MINE)
 
 
-async def test_a_token_spent_by_a_killed_process_stays_spent(tokens, start):
+async def test_case_46_a_token_spent_by_a_killed_process_stays_spent(tokens, start):
     grant = example_grant(CLOCK)
     token = await tokens.issue(grant)
     killed = start("""
@@ -123,7 +123,7 @@ async def test_a_token_spent_by_a_killed_process_stays_spent(tokens, start):
     assert await tokens.validate(token, MINE) == grant, "its own browser may come back"
 
 
-async def test_a_locked_file_is_unavailable_then_heals(store, tokens, start, caplog):
+async def test_case_45_a_locked_file_is_unavailable_then_heals(store, tokens, start, caplog):
     grant = example_grant(CLOCK, ttl=600)
     token = await tokens.issue(grant)
     holder = start("""
@@ -151,7 +151,7 @@ async def test_a_locked_file_is_unavailable_then_heals(store, tokens, start, cap
     assert await store.grants() == [grant], "what was not kept is not there"
 
 
-async def test_a_file_that_is_locked_at_the_start_is_unavailable(path, start):
+async def test_case_45_a_file_that_is_locked_at_the_start_is_unavailable(path, start):
     await SqliteTokenStore(path, clock=CLOCK).aclose()
     holder = start("""
     db = sqlite3.connect(path, isolation_level=None)

@@ -142,7 +142,7 @@ def test_qemu_with_password() -> None:
             show(server(running.address))
 
 
-def test_qemu_that_lost_its_password_is_refused() -> None:
+def test_case_39_qemu_that_lost_its_password_is_refused() -> None:
     with qemu() as running, pytest.raises(NoCommonSecurity, match="it wants none"):
         show(server(running.address, password=t.PASSWORD))
 
@@ -171,7 +171,7 @@ def test_qemu_x509vnc_on_a_unix_socket(certs: Certificates) -> None:
         assert show(vnc) == "640x480 QEMU"
 
 
-def test_qemu_without_tls_where_tls_is_configured(certs: Certificates) -> None:
+def test_case_39_qemu_without_tls_where_tls_is_configured(certs: Certificates) -> None:
     with qemu(password=t.PASSWORD) as running:
         vnc = server(running.address, tls=TlsPolicy(), password=t.PASSWORD)
         with pytest.raises(NoCommonSecurity, match="TLS is configured"):

@@ -73,7 +73,7 @@ TROUBLES = {
 
 
 @pytest.mark.parametrize("code", TROUBLES)
-async def test_a_server_that_does_not_write_is_unavailable_then_heals(code, redis, store, caplog):
+async def test_case_45_a_server_that_does_not_write_is_unavailable_then_heals(code, redis, store, caplog):
     begin, end = TROUBLES[code]
     grant = example_grant(CLOCK, ttl=600)
     await store.put(example_hash("a"), grant)
@@ -101,7 +101,7 @@ async def test_a_server_whose_script_hangs_is_unavailable_then_heals(redis, stor
     await healed(store, grant)
 
 
-async def test_a_server_that_loads_is_unavailable_then_heals(redis, store):
+async def test_case_45_a_server_that_loads_is_unavailable_then_heals(redis, store):
     grant = example_grant(CLOCK, ttl=600)
     await store.put(example_hash("a"), grant)
     redis.say("DEBUG", "POPULATE", "20000")
@@ -112,7 +112,7 @@ async def test_a_server_that_loads_is_unavailable_then_heals(redis, store):
     await healed(store, grant)
 
 
-async def test_a_frozen_server_is_unavailable_then_heals(redis, store):
+async def test_case_45_a_frozen_server_is_unavailable_then_heals(redis, store):
     grant = example_grant(CLOCK, ttl=600)
     await store.put(example_hash("a"), grant)
     with redis.frozen():
@@ -126,7 +126,7 @@ async def test_a_frozen_server_is_unavailable_then_heals(redis, store):
         await store.take(example_hash("b"))
 
 
-async def test_a_killed_server_is_unavailable_and_a_new_one_is_found(redis, store):
+async def test_case_45_a_killed_server_is_unavailable_and_a_new_one_is_found(redis, store):
     await store.put(example_hash("a"), example_grant(CLOCK))
     await asyncio.to_thread(redis.kill)
     assert await refusals(store) == {"Connection refused"}

@@ -58,7 +58,7 @@ def all_unavailable(given):
     return [type(each) for each in given] == [StoreUnavailable] * len(given)
 
 
-async def test_a_server_that_hangs(server, store, caplog):
+async def test_case_45_a_server_that_hangs(server, store, caplog):
     server.freeze()
     try:
         assert all_unavailable(await answers(*takes(store, range(12)), store.sessions(), store.purge()))
@@ -71,7 +71,7 @@ async def test_a_server_that_hangs(server, store, caplog):
     assert "works again" in caplog.messages[-1]
 
 
-async def test_a_server_that_dies_and_comes_back(server, store):
+async def test_case_45_a_server_that_dies_and_comes_back(server, store):
     server.stop()
     try:
         assert all_unavailable(await answers(*takes(store, range(12)), store.grants()))
@@ -81,7 +81,7 @@ async def test_a_server_that_dies_and_comes_back(server, store):
     assert all(isinstance(each, Grant) for each in await answers(*takes(store, range(12)))), "none was spent"
 
 
-async def test_connections_that_died_in_the_pool_fail_no_call(server, store):
+async def test_case_45_connections_that_died_in_the_pool_fail_no_call(server, store):
     await answers(*(store.inspect(example_hash("1")) for _ in range(12)))
     server.stop()
     server.start()
@@ -162,7 +162,7 @@ async def test_deadlocks_are_tried_again(server, store):
     assert len(tries) > 2
 
 
-async def test_a_server_turned_read_only_and_back(server, store):
+async def test_case_45_a_server_turned_read_only_and_back(server, store):
     database = server.url("").rpartition("/")[0]
     if database.startswith("postgresql"):
         name = store._pool._url.database

@@ -29,7 +29,7 @@ def test_one_view_of_all_workers(tmp_path):
         assert site.figure(carried) == 6 * len(b"hello")
 
 
-def test_a_dead_worker_is_replaced_and_takes_its_own_consoles_alone(tmp_path):
+def test_case_46_a_dead_worker_is_replaced_and_takes_its_own_consoles_alone(tmp_path):
     with working(tmp_path) as site:
         consoles = [site.console() for _ in range(8)]
         opened = site.figure('consolekit_sessions_opened_total{protocol="serial",type="serial"}')
@@ -52,7 +52,7 @@ def test_a_dead_worker_is_replaced_and_takes_its_own_consoles_alone(tmp_path):
         assert "ended by itself: by signal SIGKILL" in site.served.log.read_text()
 
 
-def test_a_reload_keeps_consoles_and_takes_the_new_configuration(tmp_path):
+def test_case_47_a_reload_keeps_consoles_and_takes_the_new_configuration(tmp_path):
     with working(tmp_path) as site, echoing() as other:
         old, before = site.console(), set(site.workers())
         status, _ = site.served.call("POST", "/servers/b/console", {"protocol": "serial", "type": "serial"})
@@ -67,7 +67,7 @@ def test_a_reload_keeps_consoles_and_takes_the_new_configuration(tmp_path):
         site.until(lambda: not before & set(site.workers()))
 
 
-def test_a_bad_file_changes_nothing(tmp_path):
+def test_case_47_a_bad_file_changes_nothing(tmp_path):
     with working(tmp_path) as site:
         text = site.config.read_text()
         site.config.write_text(text + "nonsense = [\n")
@@ -128,7 +128,7 @@ def test_a_second_stop_cuts_a_drain_short(tmp_path):
         assert site.served.process.wait(PATIENCE) == 0
 
 
-def test_workers_do_not_outlive_their_parent(tmp_path):
+def test_case_46_workers_do_not_outlive_their_parent(tmp_path):
     config, log = tmp_path / "consolekit.toml", tmp_path / "log"
     config.write_text(settings() + providers(("a", "127.0.0.1:1")))
     with log.open("wb") as out:

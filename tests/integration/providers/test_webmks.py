@@ -110,7 +110,9 @@ class TestWebsocketOfTheHost:
                 assert await log_in(browser) == SIZE
             assert lab.given == 2
 
-    async def test_a_machine_that_leaves_its_host(self, sim: Simulator, good: HostCertificate) -> None:
+    async def test_case_44_a_machine_that_leaves_its_host(
+        self, sim: Simulator, good: HostCertificate
+    ) -> None:
         """vMotion: the host closes in order, and the browser comes back to wherever the machine is now."""
         async with esxi_lab(sim, good) as lab:
             token, key = await lab.token(), resume_key()
@@ -209,7 +211,7 @@ class TestCertificatesOfTheHost:
 
 
 class TestTickets:
-    async def test_an_expired_one_is_refused_and_the_next_is_fresh(
+    async def test_case_42_an_expired_one_is_refused_and_the_next_is_fresh(
         self, sim: Simulator, good: HostCertificate
     ) -> None:
         """Case 42: told as what it is, and one fresh ticket at most was tried."""
@@ -225,7 +227,7 @@ class TestTickets:
                 assert await log_in(browser) == SIZE
             assert lab.given == spent + 1
 
-    async def test_a_host_that_cannot_be_reached(self, sim: Simulator, good: HostCertificate) -> None:
+    async def test_case_42_a_host_that_cannot_be_reached(self, sim: Simulator, good: HostCertificate) -> None:
         async with esxi_lab(sim, good) as lab:
             await lab.host.aclose()
             assert await refusal(lab.open()) == (502, "connect_failed")
@@ -260,7 +262,7 @@ class TestStates:
             ({"power": "suspended"}, 409, "server_suspended"),
         ],
     )
-    async def test_without_power(
+    async def test_case_44_without_power(
         self, sim: Simulator, good: HostCertificate, change: dict[str, str], status: int, code: str
     ) -> None:
         async with esxi_lab(sim, good) as lab:
@@ -273,7 +275,7 @@ class TestStates:
             finally:
                 sim.change(vm=lab.machine["moid"], power="poweredOn")
 
-    async def test_gone(self, sim: Simulator, good: HostCertificate) -> None:
+    async def test_case_44_gone(self, sim: Simulator, good: HostCertificate) -> None:
         async with esxi_lab(sim, good) as lab:
             lab.machine = sim.machines()[-1]
             token = await lab.token()
@@ -368,7 +370,7 @@ class TestSlots:
             await lab.quiet()
             assert len(lab.host.tickets.taken) == 41
 
-    async def test_one_too_many_is_refused_and_hurts_nobody(
+    async def test_case_42_one_too_many_is_refused_and_hurts_nobody(
         self, sim: Simulator, good: HostCertificate
     ) -> None:
         async with esxi_lab(sim, good, limit=1) as lab:

@@ -322,7 +322,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-async def test_a_wrong_certificate_is_refused_before_a_byte_is_said(kind, authority, stranger, request):
+async def test_case_38_a_wrong_certificate_is_refused_before_a_byte_is_said(
+    kind, authority, stranger, request
+):
     names, dates, trusted, policy, expected = WRONG[kind]
     context, _ = authority.serves(*names, **dates)
     if trusted is not None:
@@ -334,7 +336,7 @@ async def test_a_wrong_certificate_is_refused_before_a_byte_is_said(kind, author
         assert heard == b""
 
 
-async def test_the_pinned_certificate_and_no_other(stranger):
+async def test_case_38_the_pinned_certificate_and_no_other(stranger):
     context, pin = stranger.serves("whatever.example")
     with_colons = ":".join(pin[n : n + 2] for n in range(0, 64, 2)).upper()
     off_by_a_bit = f"{int(pin, 16) ^ 1:064x}"
@@ -348,7 +350,7 @@ async def test_the_pinned_certificate_and_no_other(stranger):
         assert heard == said
 
 
-async def test_a_sha1_pin_where_there_is_nothing_better(stranger):
+async def test_case_38_a_sha1_pin_where_there_is_nothing_better(stranger):
     context, better = stranger.serves("whatever.example")
     async with tls_server(context) as (port, heard):
         channel = await connect(endpoint_of(port, pin_sha256=better), seconds=SECONDS)
@@ -363,7 +365,7 @@ async def test_a_sha1_pin_where_there_is_nothing_better(stranger):
         assert heard == said
 
 
-async def test_a_websocket_with_tls_has_its_certificate_checked_here_too(authority, stranger):
+async def test_case_38_a_websocket_with_tls_has_its_certificate_checked_here_too(authority, stranger):
     context, _ = authority.serves("127.0.0.1")
     async with tls_server(context) as (port, heard):
         endpoint = attrs.evolve(endpoint_of(port, ca_file=authority.file), transport=Transport.WSS)
@@ -374,7 +376,7 @@ async def test_a_websocket_with_tls_has_its_certificate_checked_here_too(authori
         assert heard == b"hello"
 
 
-async def test_an_old_tls_is_refused(authority):
+async def test_case_38_an_old_tls_is_refused(authority):
     context, _ = authority.serves("127.0.0.1")
     context.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="TLSv1"):

@@ -161,7 +161,7 @@ async def test_a_browser_that_leaves_while_we_connect_leaves_nothing_behind():
         await gateway.until_no_sessions()
 
 
-async def test_draining_refuses_the_new_and_ends_the_old_with_1001():
+async def test_case_47_draining_refuses_the_new_and_ends_the_old_with_1001():
     async with target(echo) as endpoint, running(PipeProvider({"demo": endpoint})) as gateway:
         token = await gateway.token()
         async with gateway.open(await gateway.token()) as browser:

@@ -347,7 +347,9 @@ async def refusal_of(gateway: Gateway) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_answers_are_refused_before_the_101_and_closed(name, server_tls, policy, caplog):
+async def test_case_41_hostile_answers_are_refused_before_the_101_and_closed(
+    name, server_tls, policy, caplog
+):
     """Case 41. A used ticket is not used again: one fresh one at most, and only where it may help."""
     say, code = HOSTILE[name]
     keys: list[str] = []
@@ -360,7 +362,7 @@ async def test_hostile_answers_are_refused_before_the_101_and_closed(name, serve
     assert "cst-t1cket" not in caplog.text
 
 
-async def test_endless_headers_are_refused(server_tls, policy):
+async def test_case_41_endless_headers_are_refused(server_tls, policy):
     async def serve(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\n")
@@ -505,7 +507,7 @@ async def greeted(browser) -> None:
     assert (await browser.recv()).startswith(b"RFB 003.008\n")
 
 
-async def test_a_stale_ticket_is_replaced_by_a_fresh_one_once(server_tls, policy):
+async def test_case_42_a_stale_ticket_is_replaced_by_a_fresh_one_once(server_tls, policy):
     async with RfbServer() as screen, EsxiFront(("127.0.0.1", screen.port), server_tls) as esxi:
         provider = TicketProvider(esxi, policy, stale=1)
         async with house(provider) as gateway:
@@ -516,7 +518,7 @@ async def test_a_stale_ticket_is_replaced_by_a_fresh_one_once(server_tls, policy
         assert [len(esxi.tickets.refused), len(esxi.tickets.taken)] == [1, 1]
 
 
-async def test_and_no_more_than_once(server_tls, policy):
+async def test_case_42_and_no_more_than_once(server_tls, policy):
     async with RfbServer() as screen, EsxiFront(("127.0.0.1", screen.port), server_tls) as esxi:
         provider = TicketProvider(esxi, policy, stale=5)
         async with house(provider) as gateway:

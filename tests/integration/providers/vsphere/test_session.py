@@ -28,7 +28,7 @@ async def test_fifty_waiters_one_login(sessions: Any, front: Front, uuid: str) -
     assert front.calls["Login"] == 2
 
 
-async def test_a_session_that_is_lost_in_the_middle(sessions: Any, front: Front, uuid: str) -> None:
+async def test_case_43_a_session_that_is_lost_in_the_middle(sessions: Any, front: Front, uuid: str) -> None:
     vsphere = sessions()
     await vsphere.machine(uuid)
     front.when("AcquireTicket", vcfront.fault("NotAuthenticated"), times=1)
@@ -43,7 +43,7 @@ async def test_sessions_that_do_not_last(sessions: Any, front: Front, uuid: str)
     assert (front.calls["Login"], front.calls["AcquireTicket"]) == (2, 2)
 
 
-async def test_a_refused_account_is_asked_once(sessions: Any, front: Front, uuid: str) -> None:
+async def test_case_43_a_refused_account_is_asked_once(sessions: Any, front: Front, uuid: str) -> None:
     vsphere = sessions(password=Secret("c4n4ry-wrong"))
     answers = await asyncio.gather(
         *(vsphere.ticket(uuid, "webmks") for _ in range(50)), return_exceptions=True
@@ -64,7 +64,7 @@ async def test_a_rotated_password(sessions: Any, front: Front, uuid: str, tmp_pa
     assert front.calls["Login"] == 2
 
 
-async def test_a_restart_of_vcenter(sessions: Any, front: Front, uuid: str) -> None:
+async def test_case_44_a_restart_of_vcenter(sessions: Any, front: Front, uuid: str) -> None:
     vsphere = sessions()
     await vsphere.machine(uuid)
     front.lose_sessions()
@@ -78,7 +78,9 @@ async def test_a_restart_of_vcenter(sessions: Any, front: Front, uuid: str) -> N
 
 
 class TestHang:
-    async def test_has_a_deadline_and_bounded_threads(self, sessions: Any, front: Front, uuid: str) -> None:
+    async def test_case_44_has_a_deadline_and_bounded_threads(
+        self, sessions: Any, front: Front, uuid: str
+    ) -> None:
         others = set(threading.enumerate())
 
         def ours() -> list[threading.Thread]:
@@ -112,7 +114,7 @@ class TestHang:
             answers = await asyncio.gather(*waiting, return_exceptions=True)
             assert all(isinstance(answer, errors.HypervisorUnavailable) for answer in answers)
 
-    async def test_never_blocks_the_loop(self, sessions: Any, front: Front, uuid: str) -> None:
+    async def test_case_44_never_blocks_the_loop(self, sessions: Any, front: Front, uuid: str) -> None:
         front.when("*", vcfront.hang)
         vsphere = sessions(call_seconds=0.5)
         waiting = asyncio.get_running_loop().create_task(vsphere.machine(uuid))

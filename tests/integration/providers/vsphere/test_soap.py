@@ -227,7 +227,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("name", "fields", "error"), FAULTS, ids=[f"{name}-{error.code}" for name, _, error in FAULTS]
     )
-    async def test_each_means_one_thing(
+    async def test_case_43_each_means_one_thing(
         self, sessions: Any, front: Front, uuid: str, name: str, fields: str, error: type[Exception]
     ) -> None:
         front.when("AcquireTicket", vcfront.fault(name, "It said so.", fields))
@@ -241,7 +241,7 @@ class TestFaults:
         front.as_usual()
         assert (await vsphere.ticket(uuid, "webmks")).ticket
 
-    async def test_a_type_that_nobody_knows(self, sessions: Any, front: Front, uuid: str) -> None:
+    async def test_case_43_a_type_that_nobody_knows(self, sessions: Any, front: Front, uuid: str) -> None:
         front.when("AcquireTicket", vcfront.fault("FaultOfTomorrow"))
         with pytest.raises((errors.HypervisorFault, errors.HypervisorProtocol)):
             await sessions().ticket(uuid, "webmks")
@@ -284,7 +284,7 @@ class TestNotSoap:
         ],
     )
     @pytest.mark.parametrize("method", ["AcquireTicket", "FindAllByUuid", "Login", "versions"])
-    async def test_is_said_to_be_so(
+    async def test_case_43_is_said_to_be_so(
         self,
         sessions: Any,
         front: Front,

@@ -104,7 +104,7 @@ def silent() -> Iterator[socket.socket]:
 
 
 class TestConnection:
-    async def test_nobody_listens(self, sessions: Any, silent: socket.socket, uuid: str) -> None:
+    async def test_case_44_nobody_listens(self, sessions: Any, silent: socket.socket, uuid: str) -> None:
         port = silent.getsockname()[1]
         silent.close()
         with pytest.raises(errors.HypervisorUnavailable, match="cannot be reached"):
@@ -178,7 +178,7 @@ class TestConnection:
         assert front.calls["AcquireTicket"] == 1  # it was answered: not asked twice
 
     @pytest.mark.parametrize("never", [vcfront.hang, vcfront.slowly])
-    async def test_an_answer_that_never_ends(
+    async def test_case_44_an_answer_that_never_ends(
         self, sessions: Any, front: Front, uuid: str, never: Any
     ) -> None:
         front.when("AcquireTicket", never)

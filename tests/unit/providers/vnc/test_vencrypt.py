@@ -44,7 +44,7 @@ def test_choice(policy: object, offered: tuple[int, ...], chosen: int) -> None:
 
 
 @pytest.mark.parametrize("version", [b"\x00\x00", b"\x00\x01"])
-def test_older_versions_are_refused(version: bytes) -> None:
+def test_case_39_older_versions_are_refused(version: bytes) -> None:
     error = check_refusal(lambda: negotiate(t.TLS_PASSWORD), [says(version)], HandshakeError)
     assert "VeNCrypt 0." in str(error)
 
@@ -70,7 +70,7 @@ def test_a_newer_server_is_asked_for_0_2(version: bytes) -> None:
         (t.TLS_PASSWORD, tuple(range(1000, 1255))),
     ],
 )
-def test_nothing_allowed_is_offered(policy: object, offered: tuple[int, ...]) -> None:
+def test_case_39_nothing_allowed_is_offered(policy: object, offered: tuple[int, ...]) -> None:
     assert isinstance(policy, t.VncPolicy)
     events = [*VERSION, says(offer(*offered))]
     error = check_refusal(lambda: negotiate(policy), events, NoCommonSecurity)
@@ -79,12 +79,12 @@ def test_nothing_allowed_is_offered(policy: object, offered: tuple[int, ...]) ->
 
 
 @pytest.mark.parametrize("answer", [b"\x00", b"\x02", b"\xff"])
-def test_without_the_servers_one_there_is_no_tls(answer: bytes) -> None:
+def test_case_39_without_the_servers_one_there_is_no_tls(answer: bytes) -> None:
     events = [*VERSION, says(offer(261)), hears(struct.pack(">I", 261)), says(answer)]
     check_refusal(lambda: negotiate(t.TLS_PASSWORD), events, HandshakeError)
 
 
-def test_text_in_clear_behind_the_ack_is_refused() -> None:
+def test_case_39_text_in_clear_behind_the_ack_is_refused() -> None:
     """A man in the middle may not slip a challenge in before TLS."""
     events = [*VERSION, says(offer(261)), hears(struct.pack(">I", 261))]
     with pytest.raises(HandshakeError, match="in clear"):
