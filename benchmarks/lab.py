@@ -65,7 +65,9 @@ class Lab:
 
     def __enter__(self) -> Self:
         try:
-            for kind, options in (("raw", []), ("rfb", ["--rfb"]), ("websocket", ["--websocket"])):
+            secure = ["--websocket", "--tls", str(self._cert)]
+            kinds = {"raw": [], "rfb": ["--rfb"], "websocket": ["--websocket"], "secure": secure}
+            for kind, options in kinds.items():
                 self._targets[kind] = port = _free_port()
                 words = [str(_BUILD / "target"), "--port", str(port), *options]
                 _wait_for_port(port, self._spawn(words, self._load_cpu, f"target-{kind}"))
@@ -138,10 +140,10 @@ class Lab:
     def _start(self, peer: Peer, *, tls: bool) -> Running:
         directory = Path(tempfile.mkdtemp(prefix=f"{peer.name}-", dir=self._directory))
         cert = self._cert if tls else None
-        place = Place(directory=directory, port=_free_port(), targets=self._targets, cert=cert)
+        place = Place(directory, _free_port(), self._targets, cert=cert, trusted=self._cert)
         process = self._spawn(peer.command(place), self._proxy_cpu, directory.name)
         try:
-            _wait_for_port(place.port, process)
+            _wait_for_port(peer.port(place), process)
         except LabError as exc:
             log = (self._directory / f"{directory.name}.log").read_text()[-2000:]
             raise LabError(f"{peer.name} did not start: {exc}\n{log}") from exc
@@ -255,7 +257,7 @@ def _certificate(directory: Path) -> Path:
         raise LabError("openssl is needed to make a certificate: apt-get install openssl")
     key, cert, both = (directory / name for name in ("key.pem", "cert.pem", "both.pem"))
     words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-             "-days", "30", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
+             "-days", "30", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
              "-keyout", str(key), "-out", str(cert)]  # fmt: skip
     subprocess.run(words, check=True, capture_output=True)
     both.write_text(cert.read_text() + key.read_text())

@@ -1,6 +1,7 @@
-"""The proxies that are compared: how each is started, and what a viewer needs to get through it.
+"""What is compared: how each proxy is started, and what a viewer needs to get through it.
 
-Each is one process on one CPU, configured as its own documentation says, logging as it does by itself.
+Each is one process on one CPU, configured as its own documentation says, logging as it does by itself. Here:
+those that know tokens. What only passes bytes on is in ``passers.py``.
 """
 
 from __future__ import annotations
@@ -8,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import importlib.util
-import shutil
-import subprocess
 import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -26,21 +25,23 @@ _CALLER = Caller(name="bench")
 _PLENTY = 100_000
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class Place:
     """Where one proxy runs.
 
     Attributes:
         directory: Its own, for configuration, store and log.
         port: Where viewers find it.
-        targets: Ports of the console servers by kind: ``raw``, ``rfb``, ``websocket``.
+        targets: Ports of the console servers by kind: ``raw``, ``rfb``, ``websocket``, ``secure``.
         cert: Certificate and key in one PEM file; None for no TLS.
+        trusted: PEM file of the certificate that the server ``secure`` shows.
     """
 
     directory: Path
     port: int
     targets: dict[str, int]
-    cert: Path | None = None
+    cert: Path | None = attrs.field(kw_only=True)
+    trusted: Path = attrs.field(kw_only=True)
 
     @property
     def authority(self) -> str:
@@ -77,11 +78,16 @@ class Peer(ABC):
     def viewer(self, place: Place, console: str, connections: int) -> list[str]:
         """Options of ``viewers`` for so many connections to a console."""
 
+    def port(self, place: Place) -> int:
+        """Where somebody listens once it has started."""
+        return place.port
+
 
 class Consolekit(Peer):
     """``consolekit proxy``; links come from a kit on the same store, as from ``consolekit api``."""
 
     name = "consolekit"
+    consoles = ("raw", "rfb", "websocket", "secure")
 
     def version(self) -> str:
         return importlib.metadata.version("consolekit")
@@ -103,7 +109,10 @@ per_subject = {_PLENTY}
 per_address = {_PLENTY}
 [providers.raw]
 use = "bench"
-port = {place.targets["raw"]}
+raw = {place.targets["raw"]}
+websocket = {place.targets["websocket"]}
+secure = {place.targets["secure"]}
+ca = "{place.trusted}"
 [providers.rfb]
 use = "vnc"
 [providers.rfb.servers.rfb]
@@ -148,44 +157,3 @@ class Websockify(Peer):
 
     def viewer(self, place: Place, console: str, connections: int) -> list[str]:
         return ["--url", f"{place.authority}/websockify?token={console}"]
-
-
-class Haproxy(Peer):
-    """HAProxy passing websockets through to a server that speaks websocket itself; it knows no tokens."""
-
-    name = "haproxy"
-    consoles = ("raw",)
-
-    def version(self) -> str:
-        program = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-        if program is None:
-            return ""
-        answer = subprocess.run([program, "-v"], capture_output=True, text=True, check=True)
-        return answer.stdout.split()[2]
-
-    def command(self, place: Place) -> list[str]:
-        tls = f"ssl crt {place.cert}" if place.cert else ""
-        config = f"""
-global
-  nbthread 1
-  maxconn 9000
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 1h
-  timeout server 1h
-  timeout tunnel 1h
-frontend viewers
-  bind 127.0.0.1:{place.port} backlog 4096 {tls}
-  default_backend consoles
-backend consoles
-  server console 127.0.0.1:{place.targets["websocket"]}
-"""
-        program = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-        return [str(program), "-db", "-f", str(place.write("haproxy.cfg", config))]
-
-    def viewer(self, place: Place, console: str, connections: int) -> list[str]:
-        return ["--url", f"{place.authority}/websockify"]
-
-
-PEERS: dict[str, Peer] = {peer.name: peer for peer in (Consolekit(), Websockify(), Haproxy())}

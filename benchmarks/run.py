@@ -1,6 +1,6 @@
 """Measures consolekit beside other proxies: in one run, in turn, on the same machine.
 
-    python benchmarks/run.py                    all of it, about 15 minutes
+    python benchmarks/run.py                    all of it, about 40 minutes
     python benchmarks/run.py --quick            a first look, about 2 minutes
     python benchmarks/run.py --scenario down,connect --against websockify --rounds 5
 
@@ -25,7 +25,8 @@ try:
     import machine
     import table
     from lab import Lab, LabError
-    from peers import PEERS, Peer
+    from passers import Direct, Haproxy, Nginx, NodeBridge
+    from peers import Consolekit, Peer, Websockify
     from scenarios import SCENARIOS, Scenario
 except ModuleNotFoundError as exc:
     sys.exit(
@@ -33,6 +34,9 @@ except ModuleNotFoundError as exc:
     )
 
 RESULTS = HERE / "results"
+PEERS: dict[str, Peer] = {
+    peer.name: peer for peer in (Consolekit(), Websockify(), Haproxy(), Nginx(), NodeBridge(), Direct())
+}
 _QUICK = "down,up-64k,ping-100,connect,idle"
 _QUIET = 0.15  # CPUs that others may have used meanwhile; above, a measurement is repeated
 _TRIES = 3
@@ -127,7 +131,9 @@ def _arguments() -> argparse.Namespace:
     parser.epilog = f"scenarios:\n{names}"
     parser.add_argument("--quick", action="store_true", help=f"one round of {_QUICK}")
     parser.add_argument("--scenario", help="which, with commas between; default: all")
-    parser.add_argument("--against", default="websockify,haproxy", help="which peers; empty: none")
+    parser.add_argument(
+        "--against", default="websockify,haproxy,nginx,node,direct", help="which peers; empty: none"
+    )
     parser.add_argument("--rounds", type=int, help="how often; default: 5")
     parser.add_argument(
         "--realtime", action="store_true", help="go before all else (root), on a busy machine"

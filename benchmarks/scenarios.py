@@ -113,6 +113,7 @@ _DOWN = {"unit": 64 * 1024, "bytes": 768 * _MIB}
 _UP_LARGE = {"unit": 64 * 1024, "bytes": 512 * _MIB}
 _UP_SMALL = {"unit": 4 * 1024, "bytes": 192 * _MIB}
 _PING = {"unit": 1024, "rate": 5, "seconds": 4}
+_CURVE = {sessions: {"unit": 1024, "rate": 5000 / sessions, "seconds": 3} for sessions in (1, 10, 100, 2000)}
 _CONNECT = {"at-once": 16, "seconds": 2.5, "connections": 5000}
 _STALL = {"unit": 64 * 1024, "bytes": 256 * _MIB, "seconds": 3}
 
@@ -124,10 +125,19 @@ _ALL = (
     Scenario("up-64k", "bulk from the viewer, masked messages of 64 KiB", "up", _bulk, options=_UP_LARGE),
     Scenario("ping-100", "8 bytes in, 1 KiB back, 5 a second, 100 sessions", "ping", _ping, 100, _PING),
     Scenario("ping-1000", "the same with 1000 sessions", "ping", _ping, 1000, _PING),
+    Scenario("curve-1", "5000 messages a second on 1 session", "ping", _ping, 1, _CURVE[1]),
+    Scenario("curve-10", "on 10 sessions", "ping", _ping, 10, _CURVE[10]),
+    Scenario("curve-100", "on 100 sessions", "ping", _ping, 100, _CURVE[100]),
+    Scenario("curve-2000", "on 2000 sessions", "ping", _ping, 2000, _CURVE[2000]),
+    Scenario("ws-down", "bulk to the viewer from a server that speaks websocket", "down", _bulk,
+             options=_DOWN, console="websocket"),
     Scenario("connect", "token, origin, new connection, first word, close", "connect", _connect, 1, _CONNECT),
     Scenario("connect-rfb", "the same with RFB security on both sides", "connect", _connect, 1, _CONNECT,
              console="rfb"),
     Scenario("tls-down", "bulk to the viewer over TLS", "down", _bulk, options=_DOWN, tls=True),
+    Scenario("wss-down", "the same from a server that speaks websocket over TLS", "down", _bulk,
+             options=_DOWN, tls=True, console="secure"),
+    Scenario("tls-ping-1000", "ping-1000 over TLS", "ping", _ping, 1000, _PING, tls=True),
     Scenario("tls-connect", "connections over TLS, a full handshake each", "connect", _connect, 1, _CONNECT,
              tls=True),
     Scenario("idle", "memory of 1000 idle sessions", "idle", _idle, 1000, _IDLE, fresh=True),

@@ -1,6 +1,6 @@
 /* The console server of the benchmarks: what the proxies connect to.
  *
- *     target --port P [--websocket] [--rfb]
+ *     target --port P [--websocket] [--rfb] [--tls PEM]
  *
  * It says "RFB 003.008\n" at once, as a VNC server does. With --rfb it goes on with RFB's security handshake
  * (RFC 6143, 7.1; security type None). Then it takes orders of 16 bytes: one letter, 3 of nothing, u32 a, u64 b:
@@ -39,6 +39,7 @@ typedef struct console {
 } console;
 
 static bool websocket, rfb;
+static SSL_CTX *tls;
 static uint8_t *reply;
 static console *ended[ENDED_ROOM]; /* freed after the turn in which they ended */
 static int ended_count;
@@ -54,7 +55,8 @@ void on_accept(conn *listener)
         c->wire.fd = fd;
         c->wire.role = websocket ? WEBSERVER : STREAM;
         conn_watch(&c->wire, EPOLLIN);
-        conn_established(&c->wire);
+        if (tls) conn_accept_tls(&c->wire, tls);
+        else conn_established(&c->wire);
     }
 }
 
@@ -138,6 +140,13 @@ static void listen_on(int port)
     conn_watch(&listener, EPOLLIN);
 }
 
+static void serve_tls(const char *pem)
+{
+    tls = tls_settings(TLS_server_method());
+    if (SSL_CTX_use_certificate_chain_file(tls, pem) != 1 || SSL_CTX_use_PrivateKey_file(tls, pem, SSL_FILETYPE_PEM) != 1)
+        wire_fail("the certificate cannot be read");
+}
+
 int main(int count, char **words)
 {
     int port = 0;
@@ -145,6 +154,7 @@ int main(int count, char **words)
         if (!strcmp(words[i], "--websocket")) websocket = true;
         else if (!strcmp(words[i], "--rfb")) rfb = true;
         else if (!strcmp(words[i], "--port") && i + 1 < count) port = atoi(words[++i]);
+        else if (!strcmp(words[i], "--tls") && i + 1 < count) serve_tls(words[++i]);
     }
     reply = calloc(1, REPLY_ROOM);
     wire_begin();

@@ -294,11 +294,7 @@ static void read_url(const char *url)
 {
     if (sscanf(url, "%*[ws]://%63[^:]:%d%255s", host, &port, path) != 3) wire_fail("ws://address:port/path is needed");
     if (strncmp(url, "wss:", 4)) return;
-    tls = SSL_CTX_new(TLS_client_method());
-    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_read_ahead(tls, 1);
-    SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
+    tls = tls_settings(TLS_client_method());
 }
 
 static void read_words(int count, char **words)

@@ -275,10 +275,28 @@ void conn_connect(conn *c, const char *host, int port, SSL_CTX *tls)
     conn_watch(c, EPOLLIN | EPOLLOUT);
 }
 
+void conn_accept_tls(conn *c, SSL_CTX *tls)
+{
+    c->tls = SSL_new(tls);
+    SSL_set_fd(c->tls, c->fd);
+    SSL_set_accept_state(c->tls);
+    c->state = SECURING;
+}
+
 void conn_stop_reading(conn *c)
 {
     c->deaf = true;
     conn_watch_again(c);
+}
+
+SSL_CTX *tls_settings(const SSL_METHOD *method)
+{
+    SSL_CTX *tls = SSL_CTX_new(method);
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(tls, 1);
+    SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF);
+    return tls;
 }
 
 static void connected(conn *c)

@@ -50,6 +50,8 @@ bool pattern_agrees(const uint8_t *data, size_t size, uint64_t offset);
 void conn_watch(conn *c, uint32_t events);
 void conn_connect(conn *c, const char *host, int port, SSL_CTX *tls);
 void conn_established(conn *c); /* for an accepted socket that conn_watch has */
+void conn_accept_tls(conn *c, SSL_CTX *tls); /* the same, with TLS before */
+SSL_CTX *tls_settings(const SSL_METHOD *method);
 void conn_send(conn *c, const void *data, size_t size);
 void conn_send_bulk(conn *c, uint64_t size, uint32_t unit);
 void conn_send_close(conn *c);
