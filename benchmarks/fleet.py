@@ -83,7 +83,8 @@ async def measure(store: str, options: argparse.Namespace, notes: Notes) -> None
             for how in drills.AWAY:
                 figures = await drills.outage(four, how, viewers=options.viewers, seconds=options.outage)
                 notes.add("outage", store, figures)
-            notes.add("death", store, await drills.death(four, viewers=options.viewers))
+            died = await drills.death(four, viewers=options.viewers, until_forgotten=True)
+            notes.add("death", store, died)
 
 
 def main() -> None:

@@ -74,21 +74,31 @@ async def _words(fleet: Fleet, way: str, viewer: Viewer) -> tuple[str, ...]:
     return ("sessions", "kill", await session_of(fleet, viewer))
 
 
-async def listed(fleet: Fleet) -> dict[str, str]:
-    """The live sessions that the API knows: grant by session id."""
+async def listed(fleet: Fleet) -> dict[str, Figures]:
+    """The live sessions that the API knows, by id."""
     answer = await fleet.call("GET", "/sessions")
     assert answer.status == 200, answer
-    return {each["session_id"]: each["grant_id"] for each in answer.json["sessions"]}
+    return {each["session_id"]: each for each in answer.json["sessions"]}
 
 
 async def session_of(fleet: Fleet, viewer: Viewer) -> str:
     """The id of a viewer's session, once it is listed."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            for session, grant in (await listed(fleet)).items():
-                if grant == viewer.link.grant:
+            for session, said in (await listed(fleet)).items():
+                if said["grant_id"] == viewer.link.grant:
                     return session
             await asyncio.sleep(0.05)
+
+
+async def seen_from(fleet: Fleet) -> str:
+    """The address of a viewer that has come through HAProxy, as the session list shows it."""
+    viewer = await fleet.viewer()
+    try:
+        session = await session_of(fleet, viewer)
+        return str((await listed(fleet))[session]["address"])
+    finally:
+        await viewer.close()
 
 
 # ---- one token, one session
@@ -301,8 +311,15 @@ async def _order(fleet: Fleet) -> float:
 # ---- a proxy dies
 
 
-async def death(fleet: Fleet, *, viewers: int) -> Figures:
-    """Kill one of the proxies while consoles are open at all of them; then start it again."""
+async def death(fleet: Fleet, *, viewers: int, until_forgotten: bool = False) -> Figures:
+    """Kill one of the proxies while consoles are open at all of them; then start it again.
+
+    Args:
+        fleet: The fleet.
+        viewers: Open consoles.
+        until_forgotten: Wait until its sessions are not listed any more either: they are while it might only
+            be late.
+    """
     async with AsyncExitStack() as stack:
         live = [await _with(stack, fleet.viewer(f"s{at}")) for at in range(viewers)]
         places = {viewer: (await fleet.proxy_of(viewer)).name for viewer in live}
@@ -319,12 +336,14 @@ async def death(fleet: Fleet, *, viewers: int) -> Figures:
             back.append(await _with(stack, fleet.viewer(link=viewer.link, key=viewer.key)))
             await back[-1].carries()
         resumed = _now() - begun
-        ghosts = {sessions[viewer] for viewer in theirs}
+        unlisted = {}
+        if until_forgotten:
+            ghosts = {sessions[viewer] for viewer in theirs}
 
-        async def forgotten() -> bool:
-            return not ghosts & (await listed(fleet)).keys()
+            async def forgotten() -> bool:
+                return not ghosts & (await listed(fleet)).keys()
 
-        unlisted = await _when(forgotten) - begun
+            unlisted["unlisted_after"] = await _when(forgotten) - begun
         others = [viewer for viewer in live if viewer not in theirs]
         lived = [viewer for viewer in others if viewer.whole]
         for viewer in lived:
@@ -339,5 +358,5 @@ async def death(fleet: Fleet, *, viewers: int) -> Figures:
             "told_after": told,
             "resumed": len(back),
             "resumed_after": resumed,
-            "unlisted_after": unlisted,
+            **unlisted,
         }

@@ -15,6 +15,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -204,13 +205,14 @@ async def running(store: str, folder: Path) -> AsyncIterator[Fleet]:
     program = require("haproxy", "haproxy")
     async with AsyncExitStack() as stack:
         network = stack.enter_context(two_hosts())
+        stack.enter_context(_threads_of_here())
         kept = stack.enter_context(STORES[store](network, folder))
         console = await stack.enter_async_context(_console(network.shared))
         front = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024))
         url, key = f"http://127.0.0.1:{front.getsockname()[1]}", new_key()
         ports = {host.name: _ports(host) for host in network.hosts}
         config = folder / "consolekit.toml"
-        config.write_text(_settings(url, key, kept, console))
+        config.write_text(_settings(url, key, kept, console, network.shared))
         roles = [_role(f"{host.name}{at + 1}", "proxy", host, ports[host.name][at], config, folder)
                  for host in network.hosts for at in (0, 1)]  # fmt: skip
         first = network.hosts[0]
@@ -226,6 +228,18 @@ async def running(store: str, folder: Path) -> AsyncIterator[Fleet]:
                 await asyncio.sleep(0.05)
         assert haproxy.poll() is None, (folder / "haproxy.log").read_text()
         yield fleet
+
+
+@contextlib.contextmanager
+def _threads_of_here() -> Iterator[None]:
+    """Let the loop use new threads: those that it has live in the network that was there before."""
+    loop, threads = asyncio.get_running_loop(), ThreadPoolExecutor()
+    loop.set_default_executor(threads)
+    try:
+        yield
+    finally:
+        threads.shutdown()
+        loop.set_default_executor(ThreadPoolExecutor())
 
 
 @contextlib.asynccontextmanager
@@ -268,17 +282,19 @@ def _ports(host: Host) -> list[int]:
         return [each.getsockname()[1] for each in taken]
 
 
-def _settings(url: str, key: Secret, store: FleetStore, console: str) -> str:
+def _settings(url: str, key: Secret, store: FleetStore, console: str, front: str) -> str:
     """The documented configuration, with this site's values."""
     text = (DEPLOY / "several-proxies.toml").read_text()
     servers = "\n".join(f's{at} = {{ address = "{console}" }}' for at in range(SERVERS))
     text = _filled(text, {
         '"https://consoles.example.org"': f'"{url}"',
         "0" * 64: hash_of(key),
+        "192.0.2.5": front,
         'web-1 = { address = "192.0.2.20:5900" }': servers,
     })  # fmt: skip
-    # one grant for all servers of a test, and all of its viewers are one person
-    text = text.replace("[limits]\n", "[limits]\nper_subject = 2000\nper_server = 2000\n")
+    # all viewers of a test are one person at one address, and may look at one server
+    more = "".join(f"per_{what} = 2000\n" for what in ("subject", "server", "address"))
+    text = text.replace("sessions = 2000\n", f"sessions = 2000\n{more}")
     return re.sub(r"\[tokens\]\n.*?\n(?=\n)", lambda _: store.tokens, text, flags=re.DOTALL)
 
 

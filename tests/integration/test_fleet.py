@@ -1,19 +1,24 @@
 """Four proxies on two hosts behind HAProxy, as processes, over Redis and over PostgreSQL.
 
-Nothing here is timed; ``benchmarks/fleet.py`` does the same things longer, and keeps the figures.
+Nothing here is timed. A fleet takes seconds to start, so all tests of a store share one: each drill leaves
+it whole.
 """
 
 from __future__ import annotations
 
 import drills
 import fleet
+import hosts
 import pytest
+import pytest_asyncio
 from fleetstores import STORES
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture(params=STORES)
-async def four(request, tmp_path):
-    async with fleet.running(request.param, tmp_path) as running:
+
+@pytest_asyncio.fixture(params=STORES, scope="module", loop_scope="module")
+async def four(request, tmp_path_factory):
+    async with fleet.running(request.param, tmp_path_factory.mktemp("fleet")) as running:
         yield running
 
 
@@ -26,6 +31,11 @@ async def test_what_is_revoked_anywhere_is_cut_wherever_it_lives(four):
 async def test_a_token_opens_at_one_proxy_and_its_browser_comes_back_at_another(four):
     done = await drills.one_browser(four)
     assert done == {"strangers": [401, 401, 401], "resumed": True}
+
+
+async def test_behind_haproxy_a_viewer_has_its_own_address(four):
+    assert await drills.seen_from(four) == "127.0.0.1"
+    assert four.network.shared != "127.0.0.1" or four.network is hosts.LOOPBACK
 
 
 @pytest.mark.parametrize("how", drills.AWAY)
