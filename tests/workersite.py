@@ -112,6 +112,7 @@ class Site:
         if self.parent != self.served.process.pid:
             os.kill(self.parent, signal.SIGTERM)
             self.until(lambda: gone(self.parent))
+            self.served.process.wait(PATIENCE)  # with its last console
 
     def _log_from(self, size: int) -> str:
         return self.served.log.read_bytes()[size:].decode()
