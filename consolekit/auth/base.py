@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final, Self
 import attrs
 
 from consolekit.auth.life import GrantLife
+from consolekit.core.errors import TokenRefused
 from consolekit.core.types import Clock, Grant, Revocation, Secret, SessionInfo
 
 STORE_SECONDS: Final = 2.0
@@ -219,13 +220,17 @@ class TokenStore(ABC):
         that is not there any more, or was never taken, is no error.
         """
 
-    @abstractmethod
     async def outcome(self, token_hash: str, *, resume_hash: str) -> str | None:
         """The last ``release`` outcome of a taken grant; None if there is none yet.
 
         Raises:
             TokenRefused: no grant has this hash *and* was taken with this resume hash.
+            StoreUnavailable: it could not be told.
         """
+        life = await self.inspect(token_hash)
+        if not life.belongs_to(resume_hash):
+            raise TokenRefused("unknown")
+        return life.outcome
 
     @abstractmethod
     async def grants(

@@ -75,17 +75,6 @@ class MemoryTokenStore(TokenStore):
             if life.grant.id == grant_id:
                 self._lives[token_hash] = life.released(outcome, resume_until)
 
-    async def outcome(self, token_hash: str, *, resume_hash: str) -> str | None:
-        """The last release's outcome.
-
-        Raises:
-            TokenRefused: no grant has this hash and this owner.
-        """
-        life = self._lives.get(token_hash)
-        if life is None or not life.belongs_to(resume_hash):
-            raise TokenRefused("unknown")
-        return life.outcome
-
     async def grants(
         self, *, grant_id: str | None = None, server_id: str | None = None, subject: str | None = None
     ) -> list[Grant]:

@@ -178,18 +178,6 @@ class SqliteTokenStore(TokenStore):
 
         await self._file.call(work, write=True)
 
-    async def outcome(self, token_hash: str, *, resume_hash: str) -> str | None:
-        """The last release's outcome.
-
-        Raises:
-            TokenRefused: no grant has this hash and this owner.
-            StoreUnavailable: it could not be told.
-        """
-        life = await self.inspect(token_hash)
-        if not life.belongs_to(resume_hash):
-            raise TokenRefused("unknown")
-        return life.outcome
-
     async def grants(
         self, *, grant_id: str | None = None, server_id: str | None = None, subject: str | None = None
     ) -> list[Grant]:
