@@ -9,7 +9,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ import trustme
 import wire
 
 from consolekit.net.channels import Channel, SocketChannel, receive, send_all, start_tls
+from consolekit.proxy.closecodes import AS_SAID
 from consolekit.proxy.frames import Decoder
 from consolekit.proxy.pump import Pump
 from consolekit.proxy.relay import Relay, RelayEnd, RelaySettings, SiftedRelay
@@ -229,7 +230,7 @@ async def running(
     client_payload: bytes = b"",
     server_bytes: bytes = b"",
     start: bool = True,
-    moves: bool = False,
+    parting: Mapping[str, str] = AS_SAID,
     **settings: Any,
 ) -> AsyncIterator[Rig]:
     viewer_sock, client_sock = pair(buffer)
@@ -252,7 +253,7 @@ async def running(
     # an hour a tick: the wheel is really there, and only the test's ticks come
     wheel = TimerWheel(asyncio.get_running_loop(), clock, tick=3600.0 * 8)
     shared: dict[str, Any] = {"wheel": wheel, "settings": RelaySettings(**settings), "on_end": on_end}
-    shared["moves"] = moves
+    shared["parting"] = parting
     relay: Pump
     if tunnel:
         relay = Tunnel(client, near, unread=(client_payload, server_bytes), sift=sift, **shared)

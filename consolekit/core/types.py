@@ -194,6 +194,9 @@ class Endpoint:
             certificate was checked.
         moves: Whether a server that ends the connection in order usually means that the console is
             somewhere else now, where ``open`` finds it: the viewer then comes back by itself.
+        exclusive: Whether the server has one viewer at a time, and ends the connection of the one before when
+            the next comes. A viewer whose connection the server ends then asks its user before it comes back,
+            or two would take the console from each other without end. Stronger than ``moves``.
     """
 
     transport: Transport = Transport.TCP
@@ -207,6 +210,7 @@ class Endpoint:
     username: str = ""
     secret: Secret | None = None
     moves: bool = False
+    exclusive: bool = False
 
     @property
     def address(self) -> str:

@@ -6,6 +6,7 @@ up are ours). The slugs are metric labels, log keys and stored outcomes; they ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -50,9 +51,15 @@ ENDS: dict[str, End] = {
     "replaced": End(4005, "This console was opened again in the same browser.", resumable=False),
     "server_protocol_error": End(4007, "The console's server broke the websocket protocol."),
     "server_moved": End(4008, "The console's server let go; it may run elsewhere now."),
+    "server_taken": End(4010, "The console's server let go; another viewer may have it now."),
     "viewer_refused": End(4009, "The viewer sent what this console does not let through.", resumable=False),
     "handshake_failed": End(4006, "The viewer and the console could not agree."),
 }
+
+#: What the server's own ends mean, slug -> slug: as they are said, or as the endpoint's provider tells.
+AS_SAID: Mapping[str, str] = {}
+MOVED: Mapping[str, str] = {"server_closed": "server_moved"}
+TAKEN: Mapping[str, str] = {"server_closed": "server_taken", "server_reset": "server_taken"}
 
 
 def describe(slug: str) -> tuple[str, bool]:

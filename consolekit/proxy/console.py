@@ -20,6 +20,7 @@ from consolekit.core.provider import ConsoleProvider, ViewerFilter
 from consolekit.core.timings import Step
 from consolekit.core.types import Endpoint, Grant, Mode
 from consolekit.kit import ConsoleKit
+from consolekit.proxy.closecodes import AS_SAID, MOVED, TAKEN
 from consolekit.proxy.shake import Shake, reach
 
 _log = logging.getLogger(__name__)
@@ -61,9 +62,13 @@ class Console:
         self._endpoint: Endpoint | None = None
 
     @property
-    def moves(self) -> bool:
-        """Whether a server that ends the connection in order has usually moved."""
-        return self._endpoint is not None and self._endpoint.moves
+    def parting(self) -> Mapping[str, str]:
+        """What the server's ends mean here, where its provider knows more: slug -> slug."""
+        if self._endpoint is None:
+            return AS_SAID
+        if self._endpoint.exclusive:
+            return TAKEN
+        return MOVED if self._endpoint.moves else AS_SAID
 
     async def reach(self, *, connect_seconds: float, handshake_seconds: float) -> Shake:
         """Open the console and reach its server; once more with a fresh ticket, where it refuses ours.

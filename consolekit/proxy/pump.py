@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
 import attrs
 
 from consolekit.net.channels import Channel
 from consolekit.proxy import frames
-from consolekit.proxy.closecodes import close_code
+from consolekit.proxy.closecodes import AS_SAID, close_code
 from consolekit.proxy.frames import Close, FrameError
 from consolekit.proxy.liveness import PING, Liveness
 from consolekit.proxy.side import Side
@@ -99,7 +99,7 @@ class Pump(ABC):
         wheel: Ticks this pump once a second.
         settings: Deadlines and limits.
         on_end: Gets the end.
-        moves: Whether a server that ends in order has usually moved.
+        parting: What the server's ends mean here, where they mean more: slug -> slug.
 
     Attributes:
         bytes_in: Payload bytes of the viewer.
@@ -116,8 +116,8 @@ class Pump(ABC):
         "_life",
         "_loop",
         "_most_patience",
-        "_moves",
         "_on_end",
+        "_parting",
         "_patience",
         "_server",
         "_server_over",
@@ -142,12 +142,12 @@ class Pump(ABC):
         wheel: TimerWheel,
         settings: RelaySettings,
         on_end: Callable[[RelayEnd], None],
-        moves: bool = False,
+        parting: Mapping[str, str] = AS_SAID,
     ) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._client = Side(loop, client, self._client_readable, self._client_writable)
         self._server = Side(loop, server, self._server_readable, self._server_writable)
-        self._wheel, self._on_end, self._moves = wheel, on_end, moves
+        self._wheel, self._on_end, self._parting = wheel, on_end, parting
         self._life = Liveness(self._client, self._server, settings, wheel.now())
         self._patience = self._most_patience = round(settings.stall_seconds / _GRACE)
         self._unread: tuple[bytes, bytes] | None = unread
@@ -316,8 +316,7 @@ class Pump(ABC):
             self._server.close()
             self._finish()
             return
-        if self._moves and reason == "server_closed":
-            reason = "server_moved"
+        reason = self._parting.get(reason, reason)
         self._server_over = RelayEnd(code=close_code(reason), reason=reason, detail=detail)
         if not self._client.stuck and not self._client.deaf:
             self._close(self._server_over)

@@ -5,11 +5,12 @@ What the server sends becomes one message a read; the payload of the viewer's fr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from consolekit.net.channels import Channel
 from consolekit.proxy import frames
+from consolekit.proxy.closecodes import AS_SAID
 from consolekit.proxy.frames import Decoder
 from consolekit.proxy.pump import FROM_CLIENT, ROOM, SMALL, Pump, RelayEnd, RelaySettings
 from consolekit.proxy.sieve import Sift
@@ -30,7 +31,7 @@ class Relay(Pump):
         wheel: Ticks this relay once a second.
         settings: Deadlines and limits.
         on_end: Gets the end.
-        moves: Whether a server that ends in order has usually moved.
+        parting: What the server's ends mean here, where they mean more: slug -> slug.
     """
 
     __slots__ = ("_decoder",)
@@ -51,11 +52,11 @@ class Relay(Pump):
         wheel: TimerWheel,
         settings: RelaySettings,
         on_end: Callable[[RelayEnd], None],
-        moves: bool = False,
+        parting: Mapping[str, str] = AS_SAID,
     ) -> None:
         unread = (client_payload, server_bytes)
         super().__init__(
-            client, server, unread=unread, wheel=wheel, settings=settings, on_end=on_end, moves=moves
+            client, server, unread=unread, wheel=wheel, settings=settings, on_end=on_end, parting=parting
         )
         self._decoder = decoder
 

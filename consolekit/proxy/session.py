@@ -271,7 +271,7 @@ class Session:
                 wheel=wheel,
                 settings=settings,
                 on_end=on_end,
-                moves=self._console.moves,
+                parting=self._console.parting,
                 sift=sift,
             )
         decoder, payload = viewer.hand_over()
@@ -285,7 +285,7 @@ class Session:
             wheel=wheel,
             settings=settings,
             on_end=on_end,
-            moves=self._console.moves,
+            parting=self._console.parting,
         )
 
     # ---- the end

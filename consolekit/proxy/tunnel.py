@@ -10,11 +10,12 @@ to look at what the viewer sends, a ``Sieve`` makes the frames for the server an
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
 from consolekit.net.channels import Channel
 from consolekit.proxy import frames
+from consolekit.proxy.closecodes import AS_SAID
 from consolekit.proxy.frames import Close, FrameError
 from consolekit.proxy.pump import FROM_CLIENT, FROM_SERVER, ROOM, SMALL, Pump, RelayEnd, RelaySettings
 from consolekit.proxy.sieve import Sieve, Sift
@@ -35,7 +36,7 @@ class Tunnel(Pump):
         wheel: Ticks this tunnel once a second.
         settings: Deadlines and limits.
         on_end: Gets the end.
-        moves: Whether a server that ends in order has usually moved.
+        parting: What the server's ends mean here, where they mean more: slug -> slug.
         sift: What the viewer's payload goes through; None: its frames pass as they are.
     """
 
@@ -55,11 +56,11 @@ class Tunnel(Pump):
         wheel: TimerWheel,
         settings: RelaySettings,
         on_end: Callable[[RelayEnd], None],
-        moves: bool = False,
+        parting: Mapping[str, str] = AS_SAID,
         sift: Sift | None = None,
     ) -> None:
         super().__init__(
-            client, server, unread=unread, wheel=wheel, settings=settings, on_end=on_end, moves=moves
+            client, server, unread=unread, wheel=wheel, settings=settings, on_end=on_end, parting=parting
         )
         self._sift = sift
         self._up: Tracker | Sieve

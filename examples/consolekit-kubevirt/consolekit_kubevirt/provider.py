@@ -123,8 +123,7 @@ class KubeVirtProvider(ConsoleProvider):
     async def open(self, request: ConsoleRequest) -> Endpoint:
         """Say where the console is, with the token as it is now.
 
-        KubeVirt has one viewer for each device: the next one's connection ends the one before. So ``moves``
-        stays false, or two viewers would take the console from each other without end.
+        KubeVirt has one viewer for each device: the next one's connection ends the one before.
         """
         await self.check(request)
         namespace, name = _names(request)
@@ -138,6 +137,7 @@ class KubeVirtProvider(ConsoleProvider):
             tls=TlsPolicy(ca_file=self._cluster.ca_file),
             headers=(("Authorization", await self._cluster.authorization()),),
             subprotocols=(_PLAIN,),
+            exclusive=True,
         )
 
     def viewer_filter(self, endpoint: Endpoint, mode: Mode) -> ViewerFilter:

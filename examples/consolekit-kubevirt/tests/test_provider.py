@@ -54,6 +54,7 @@ async def test_it_says_where_the_console_is(
     assert [(name, value.reveal()) for name, value in endpoint.headers] == [
         ("Authorization", f"Bearer {TOKEN}")
     ]
+    assert endpoint.exclusive
     assert TOKEN not in repr(endpoint)
 
 

@@ -100,7 +100,7 @@ async def test_the_screen_of_a_real_machine(gateway: Gateway, api: VirtApi, web_
         # It ends without a close frame, as KubeVirt's connections do.
         await web_1.stop()
         await drain(connection)
-    assert connection.close_code == 4004
+    assert connection.close_code == 4010
     path = "/apis/subresources.kubevirt.io/v1/namespaces/shop/virtualmachineinstances/web-1/vnc"
     assert api.asked[-1] == (path, "plain.kubevirt.io")
     assert TOKEN not in "".join(gateway.log)
@@ -119,7 +119,8 @@ async def test_another_viewer_ends_the_one_before(gateway: Gateway, web_1: Machi
         await shake_hands(Stream(first))
         async with await viewer(gateway, "vnc", "novnc") as second:
             await shake_hands(Stream(second))
-            await first.wait_closed()
+            await drain(first)
+        assert (first.close_code, first.close_reason) == (4010, "server_taken")
 
 
 async def test_a_machine_that_ended_since_the_link_was_made_is_a_conflict(

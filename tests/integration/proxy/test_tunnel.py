@@ -12,6 +12,7 @@ import wire
 from relayrig import Authority, Rig, fill, read_to_end, reset, running, send, until
 
 from consolekit.net.channels import receive
+from consolekit.proxy.closecodes import MOVED, TAKEN
 
 TLS = {
     "plain": {},
@@ -226,12 +227,18 @@ async def test_a_server_that_closes_is_heard_to_its_end_and_answered(size, code,
 
 
 @pytest.mark.parametrize(
-    ("code", "reason", "told"),
-    [(1000, "server_moved", 4008), (1001, "server_moved", 4008), (1011, "server_reset", 4004)],
+    ("parting", "code", "reason", "told"),
+    [
+        (MOVED, 1000, "server_moved", 4008),
+        (MOVED, 1001, "server_moved", 4008),
+        (MOVED, 1011, "server_reset", 4004),
+        (TAKEN, 1000, "server_taken", 4010),
+        (TAKEN, 1011, "server_taken", 4010),
+    ],
 )
-async def test_a_server_that_usually_has_moved_when_it_closes(code, reason, told):
-    """The viewer hears that it may come back; the server hears its own code."""
-    async with tunnel(moves=True) as rig:
+async def test_a_server_whose_close_means_more(parting, code, reason, told):
+    """The viewer hears whether it may come back by itself; the server hears its own code."""
+    async with tunnel(parting=parting) as rig:
         await relayrig.send_all(rig.server, down(b"bye") + down(code.to_bytes(2, "big"), wire.CLOSE))
         frames = await rig.frames_until_end()
         assert (wire.payload_of(frames), wire.close_code(frames)) == (b"bye", told)
@@ -268,6 +275,15 @@ async def test_a_server_that_vanishes_was_lost(kind, leave):
         assert wire.close_code(await rig.frames_until_end()) == 4004
         rig.viewer.close()
         assert (await rig.ended()).reason == "server_reset"
+
+
+@pytest.mark.parametrize("leave", BOTH_SIDES_LEAVE)
+async def test_a_server_that_vanishes_when_the_next_viewer_comes(leave):
+    async with tunnel(parting=TAKEN) as rig:
+        BOTH_SIDES_LEAVE[leave](rig.server)
+        assert wire.close_code(await rig.frames_until_end()) == 4010
+        rig.viewer.close()
+        assert (await rig.ended()).reason == "server_taken"
 
 
 async def test_a_server_that_vanishes_inside_of_a_frame():

@@ -16,6 +16,12 @@ def test_whoever_is_cut_off_on_purpose_may_not_come_back():
     assert all(ENDS[slug].resumable for slug in ("viewer_gone", "draining", "server_reset", "ping_timeout"))
 
 
+def test_what_the_servers_ends_mean_is_in_the_table():
+    for parting in (closecodes.AS_SAID, closecodes.MOVED, closecodes.TAKEN):
+        assert set(parting) | set(parting.values()) <= set(ENDS)
+        assert all(ENDS[slug].resumable for slug in parting.values())
+
+
 def test_every_slug_of_the_codec_is_in_the_table():
     assert set(_SLUGS.values()) <= set(ENDS)
 

@@ -20,6 +20,7 @@ from consolekit.core.errors import (
 )
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Grant, Mode, Target
 from consolekit.proxy import console as module
+from consolekit.proxy.closecodes import AS_SAID, MOVED, TAKEN
 from consolekit.proxy.console import Console
 
 GRANT = Grant(
@@ -125,6 +126,22 @@ async def test_nothing_was_given_and_nothing_goes_back(bench):
         await one.reach()
     await one.console.close()
     assert one.shelf.returned == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "parting"),
+    [
+        (Endpoint(), AS_SAID),
+        (Endpoint(moves=True), MOVED),
+        (Endpoint(exclusive=True), TAKEN),
+        (Endpoint(moves=True, exclusive=True), TAKEN),
+    ],
+)
+async def test_what_the_servers_ends_mean_is_the_endpoints_to_say(bench, endpoint, parting):
+    one = bench(SHAKE)
+    assert one.console.parting is AS_SAID
+    one.console._endpoint = endpoint
+    assert one.console.parting is parting
 
 
 async def test_a_refused_ticket_is_replaced_once(bench):
