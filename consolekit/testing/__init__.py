@@ -6,6 +6,7 @@ Importing this needs neither pytest nor Hypothesis. ``consolekit.testing.token_m
 from consolekit.testing.clock import ManualClock
 from consolekit.testing.examples import example_grant, example_hash, example_session
 from consolekit.testing.handshakes import Arrives, check_handshake, check_refusal
+from consolekit.testing.providers import ProviderContract
 from consolekit.testing.tokens import TokenStoreContract
 from consolekit.testing.validators import TokenValidatorContract
 from consolekit.testing.viewerfilters import Said, check_viewer_filter
@@ -13,6 +14,7 @@ from consolekit.testing.viewerfilters import Said, check_viewer_filter
 __all__ = [
     "Arrives",
     "ManualClock",
+    "ProviderContract",
     "Said",
     "TokenStoreContract",
     "TokenValidatorContract",

@@ -85,6 +85,27 @@ def check_refusal(
     return caught[0]
 
 
+def complaints(script_factory: ScriptFactory, transcript: Transcript) -> Iterator[Exception]:
+    """What the script says to garbage and to the end of a stream, at every offset of a good conversation.
+
+    Args:
+        script_factory: Makes a fresh script.
+        transcript: As in ``check_handshake``.
+    """
+    for number, offset in _offsets(transcript):
+        event = transcript[number]
+        assert isinstance(event, Arrives)
+        for wrong in (None, b"\0", b"\xff"):
+            run = _prefix(script_factory, transcript, number, offset)
+            try:
+                if wrong is None:
+                    run.handshake.receive_eof(event.peer)
+                else:
+                    run.feed(event.peer, [wrong + event.data[offset + 1 :]])
+            except Exception as exc:
+                yield exc
+
+
 def at_once(data: bytes) -> Iterable[bytes]:
     """The splitter that splits nothing."""
     return [data]

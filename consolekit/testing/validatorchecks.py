@@ -27,7 +27,7 @@ NOBODY = AccessContext(address="192.0.2.9")
 
 _Checks = TypeVar("_Checks", bound="ValidatorChecks")
 _ASKING = ("open", "socket.", "subprocess.", "os.listdir", "os.scandir", "sqlite3.connect")
-_seen: list[list[str]] = []  # one list for each watch that runs
+_seen: list[tuple[tuple[str, ...], list[str]]] = []  # one for each watch that runs
 _installed: list[bool] = []
 
 
@@ -167,20 +167,24 @@ def all_logs() -> Iterator[list[str]]:
 
 
 @contextmanager
-def asked() -> Iterator[list[str]]:
-    """Names of the audit events meanwhile by which somebody outside is asked: files, sockets, programs."""
+def asked(kinds: tuple[str, ...] = _ASKING) -> Iterator[list[str]]:
+    """Names of the audit events meanwhile by which somebody outside is asked.
+
+    Args:
+        kinds: How their names begin; default: files, sockets, programs.
+    """
     if not _installed:  # an audit hook cannot be taken away again (PEP 578)
         sys.addaudithook(_audit)
         _installed.append(True)
-    events: list[str] = []
-    _seen.append(events)
+    watch: tuple[tuple[str, ...], list[str]] = (kinds, [])
+    _seen.append(watch)
     try:
-        yield events
+        yield watch[1]
     finally:
-        _seen.remove(events)
+        _seen.remove(watch)
 
 
 def _audit(event: str, _: object) -> None:
-    if _seen and event.startswith(_ASKING):
-        for events in _seen:
+    for kinds, events in _seen:
+        if event.startswith(kinds):
             events.append(event)
