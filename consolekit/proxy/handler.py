@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection
-from typing import cast
 from urllib.parse import parse_qs
 
 from tornado.iostream import StreamClosedError
@@ -22,7 +21,7 @@ from consolekit.core.errors import (
 )
 from consolekit.core.types import Secret
 from consolekit.http.handler import Handler
-from consolekit.net.stream import ChannelStream
+from consolekit.net.takeover import take_over
 from consolekit.proxy.closecodes import describe, may_mend
 from consolekit.proxy.session import Session, Surroundings
 from consolekit.proxy.upgrade import Upgrade, hash_resume_key, parse_upgrade
@@ -104,9 +103,8 @@ class ConsoleSocket(Handler):
         return session
 
     def _switch(self, session: Session, upgrade: Upgrade) -> None:
-        stream = cast("ChannelStream", self.detach())
         try:
-            channel, received = stream.release()
+            channel, received = take_over(self.detach())
         except StreamClosedError:  # gone in this very moment
             session.end("viewer_gone")
         else:

@@ -1,0 +1,103 @@
+"""The examples of embedding, in a real browser: a portal's console draws, and is typed into."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from esxihost import in_background
+from parts import missing
+from playwright.sync_api import Page, expect
+
+from consolekit import web
+from consolekit.testing.rfbserver import RfbServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.external]
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+COLOURS = """() => {
+  const canvas = document.querySelector('#screen canvas');
+  if (!canvas || !canvas.width) return 0;
+  const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const seen = new Set();
+  for (let i = 0; i < data.length; i += 4) seen.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
+  return seen.size;
+}"""
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def screen() -> Iterator[RfbServer]:
+    if not web.status().present:
+        missing("noVNC is not there: apt-get install npm, then install consolekit again")
+    with in_background(RfbServer()) as server:
+        yield server
+
+
+@contextmanager
+def running(name: str, screen: RfbServer) -> Iterator[str]:
+    """Run an example's ``serve`` in a loop of its own; the address that it says."""
+    example = load(name)
+    example.DATABASE["web-1"]["vnc"] = screen.address
+    said: list[str] = []
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    def say(text: str) -> None:
+        said.append(text.removeprefix("open "))
+        ready.set()
+
+    def run() -> None:
+        try:
+            loop.run_until_complete(example.serve(stop, say))
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=run, name=name)
+    thread.start()
+    try:
+        assert ready.wait(30)
+        assert said, "the example ended"
+        yield said[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        loop.close()
+
+
+def see_and_type(page: Page, screen: RfbServer) -> None:
+    """The picture is there, and what is typed arrives."""
+    page.wait_for_function(f"({COLOURS})() > 2")
+    page.locator("#screen canvas").click()
+    page.keyboard.type("hello")
+    page.wait_for_function("() => true")
+    for _ in range(200):
+        if screen.scene.typed == "hello":
+            break
+        page.wait_for_timeout(25)
+    assert screen.scene.typed == "hello"
+    if folder := os.environ.get("CONSOLEKIT_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{page.title()}.png")
+
+
+def test_a_tornado_portal_with_a_console_in_its_page(page: Page, screen: RfbServer) -> None:
+    with running("tornado_app", screen) as url:
+        page.goto(url)
+        expect(page.locator("#state")).to_have_text("connected")
+        see_and_type(page, screen)
+    expect(page.locator("#state")).to_have_text("closed")
