@@ -2,7 +2,7 @@
 
 Knows neither HTTP nor websockets nor consoles. TLS goes through memory BIOs: one system call moves many
 records, where a wrapped socket takes one call a record. What a channel keeps is bounded: ciphertext of at
-most one slice that the peer has not taken, and of what came at most one raw read.
+most one ``send`` that the peer has not taken, and of what came at most one raw read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from consolekit.net.sockets import SystemSocket, readable, send_fin, writable
 
 _RAW_READ: Final = 128 * 1024
 _SLICE: Final = 32 * 1024  # plaintext encrypted at once; bounds what OpenSSL's buffers grow to
+_AT_ONCE: Final = 256 * 1024  # the most plaintext that one ``send`` accepts
 _WRONG_NAME: Final = (62, 64)  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _RECORD: Final = 16 * 1024 + 256  # RFC 8446, 5.2: the largest record
 _TLS_HEADER: Final = 5  # RFC 8446, 5.1: type, version, length
@@ -190,29 +191,32 @@ class TlsChannel(SystemSocket):
         return size
 
     def send(self, view: memoryview, /) -> int:
-        """Encrypt and send until the socket takes no more; see ``Channel``."""
+        """Encrypt slice by slice, send all of it with one call; see ``Channel``."""
         if self.unsent and not self.flush():
             raise BlockingIOError
-        sent = 0
+        sent, most, pieces = 0, min(len(view), _AT_ONCE), []
         try:
-            while sent < len(view) and not self.unsent:
+            while sent < most:
                 sent += self._tls.write(view[sent : sent + _SLICE])
-                self._push()
+                pieces.append(self._outgoing.read())
         except ssl.SSLError as exc:
             raise ConnectionAbortedError(f"TLS: {exc.reason}") from exc
+        self._transmit(pieces)
         return sent
 
     def _push(self) -> None:
-        """Send what OpenSSL has put out; keep what the socket does not take."""
+        """Send what OpenSSL has put out by itself, behind what waits."""
         data = self._outgoing.read()
-        if self._rest is not None:
-            data = bytes(self._rest) + data
+        self._transmit([data] if self._rest is None else [bytes(self._rest), data])
+
+    def _transmit(self, pieces: list[bytes]) -> None:
+        """Send ciphertext with one call; keep what the socket does not take."""
         try:
-            count = self.socket.send(data)
+            count = self.socket.sendmsg(pieces)
         except BlockingIOError:
             count = 0
-        self.unsent = count < len(data)
-        self._rest = memoryview(data)[count:] if self.unsent else None
+        self.unsent = count < sum(map(len, pieces))
+        self._rest = memoryview(b"".join(pieces))[count:] if self.unsent else None
 
     def _push_quietly(self) -> None:
         """Push where nobody waits for it: a broken connection is told by the next call."""
