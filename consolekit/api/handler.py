@@ -19,6 +19,7 @@ from consolekit.api.bodies import is_json, read_object
 from consolekit.api.callers import Callers
 from consolekit.api.description import Description
 from consolekit.core.errors import MalformedRequest, OriginRefused
+from consolekit.core.timings import TRACEPARENT
 from consolekit.core.types import Caller
 from consolekit.http.handler import Handler
 from consolekit.http.problems import problem_of_status
@@ -107,6 +108,7 @@ class ApiHandler(Handler):
         self._check_origin()
         caller = self._caller()
         self._check_query()
+        TRACEPARENT.set(self.request.headers.get("Traceparent", ""))  # whoever has a key is believed
         await operation(caller, *path)
 
     get: _Verb = _respond

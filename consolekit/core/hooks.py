@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
 from typing import Any
 
 import pluggy
@@ -69,6 +72,11 @@ class Hooks:
             except Exception:
                 _log.exception("hook failed", extra={"hook": hook, "plugin": impl.plugin_name})
 
+    def around(self, step: str, labels: Mapping[str, str]) -> AbstractContextManager[object] | None:
+        """What the ``consolekit_step`` want around a step; one that fails is logged and changes nothing."""
+        implementations = self._manager.hook.consolekit_step.get_hookimpls()
+        return _Around(implementations, {"step": step, "labels": labels}) if implementations else None
+
     def permit(
         self, caller: Caller, action: Action, *, server_id: str, subject: str, mode: Mode | None = None
     ) -> None:
@@ -94,6 +102,34 @@ class Hooks:
                 raise PermitRefused(f"{impl.plugin_name} failed") from exc
             if reason is not None:
                 raise PermitRefused(f"{impl.plugin_name}: {reason}")
+
+
+class _Around(AbstractContextManager[None]):
+    """Several context managers that can neither fail nor swallow."""
+
+    def __init__(self, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:
+        self._implementations, self._arguments = implementations, arguments
+        self._entered: list[tuple[AbstractContextManager[object], str]] = []
+
+    def __enter__(self) -> None:
+        for impl in reversed(self._implementations):
+            try:
+                manager = impl.function(*(self._arguments[name] for name in impl.argnames))
+                if isinstance(manager, AbstractContextManager):
+                    manager.__enter__()
+                    self._entered.append((manager, impl.plugin_name))
+            except Exception:
+                _log.exception("hook failed", extra={"hook": "consolekit_step", "plugin": impl.plugin_name})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for manager, plugin in reversed(self._entered):
+            try:
+                manager.__exit__(kind, value, trace)
+            except BaseException as exc:
+                if exc is not value:  # one that passes it on is in order
+                    _log.exception("hook failed", extra={"hook": "consolekit_step", "plugin": plugin})
 
 
 def _is_plain(impl: pluggy.HookImpl) -> bool:

@@ -8,6 +8,9 @@ in any other hook is logged and changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
 import pluggy
 
 from consolekit.core.types import Action, Caller, ConsoleRequest, Mode, Revocation, SessionInfo
@@ -51,6 +54,16 @@ class HookSpecs:
         """A revocation was ordered through this kit and is in the store; ``removed`` grants went with it.
 
         Live sessions end wherever they are; each tells ``consolekit_session_closed`` in its own process.
+        """
+
+    @hookspec
+    def consolekit_step(self, step: str, labels: Mapping[str, str]) -> AbstractContextManager[object] | None:
+        """A request, or a call to somebody else, begins; what is returned is entered now and left at its end.
+
+        For traces. ``step`` is ``create`` (a link is made) or ``open`` (a browser wants its console), and
+        inside of them ``issue``, ``store``, ``validator``, ``provider``, ``connect`` or ``handshake``;
+        ``labels`` say which. The context manager gets the exception that ended the step, and cannot
+        swallow it.
         """
 
     @hookspec

@@ -1,11 +1,17 @@
-"""Core: how long calls to others take, told to whoever wants to know. Knows no caller and no metrics."""
+"""Core: how long calls to others take, told to whoever wants to know. Knows no caller and no metrics.
+
+Two kinds of listeners: some are told of each call when it is over, others go around it, as traces do.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final
 
 import attrs
 
@@ -14,15 +20,31 @@ from consolekit.core.types import Clock
 
 _FAULT = 500
 
+TRACEPARENT: ContextVar[str] = ContextVar("traceparent", default="")
+"""The W3C Trace Context that the caller of the API sent with the request that is being answered."""
+
 
 class Step(enum.Enum):
-    """What took its time; the labels that a ``Timing`` of it has stand behind each."""
+    """What took its time."""
 
-    STORE = "store"  # operation
-    VALIDATOR = "validator"  # its name
-    PROVIDER = "provider"  # its configured name, operation
-    CONNECT = "connect"  # protocol, type
-    HANDSHAKE = "handshake"  # protocol, type
+    STORE = "store"
+    VALIDATOR = "validator"
+    PROVIDER = "provider"
+    CONNECT = "connect"
+    HANDSHAKE = "handshake"
+
+
+LABELS: Final[Mapping[Step, tuple[str, ...]]] = {
+    Step.STORE: ("operation",),
+    Step.VALIDATOR: ("validator",),
+    Step.PROVIDER: ("provider", "operation"),
+    Step.CONNECT: ("protocol", "type"),
+    Step.HANDSHAKE: ("protocol", "type"),
+}
+"""What the labels of each step's calls mean."""
+
+Around = Callable[[str, Mapping[str, str]], AbstractContextManager[object] | None]
+"""Gets a step's name and labels, gives what is entered before it and left after it, if anything."""
 
 
 @attrs.frozen
@@ -48,30 +70,60 @@ class Timings:
 
     Args:
         clock: Where time comes from.
+
+    Attributes:
+        around: Goes around every step; it must be quick and must not raise.
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.monotonic = clock.monotonic
+        self.around: Around = _nobody
         self._listeners: list[Callable[[Timing], None]] = []
 
     def listen(self, listener: Callable[[Timing], None]) -> None:
         """Tell this one of every call from now on; it must be quick and must not raise."""
         self._listeners.append(listener)
 
-    @contextmanager
-    def measure(self, step: Step, *labels: str) -> Iterator[None]:
-        """Measure what is done inside; not a call that its caller gave up: nobody knows its end."""
-        begun, failed = self._clock.monotonic(), False
-        try:
-            yield
-        except asyncio.CancelledError:
-            raise
-        except BaseException as exc:
-            failed = not isinstance(exc, ConsoleKitError) or exc.status >= _FAULT
-            self._tell(Timing(step, labels, self._clock.monotonic() - begun, failed))
-            raise
-        self._tell(Timing(step, labels, self._clock.monotonic() - begun, failed))
+    def step(self, name: str, **labels: str) -> AbstractContextManager[object]:
+        """What is done inside is not measured, but ``around`` goes around it, and around the calls in it."""
+        return self.around(name, labels) or nullcontext()
 
-    def _tell(self, timing: Timing) -> None:
+    def measure(self, step: Step, *labels: str) -> AbstractContextManager[None]:
+        """Measure what is done inside; not a call that its caller gave up: nobody knows its end."""
+        return _Measuring(self, step, labels)
+
+    def tell(self, timing: Timing) -> None:
+        """A call is over."""
         for listener in self._listeners:
             listener(timing)
+
+
+def _nobody(name: str, labels: Mapping[str, str]) -> None:
+    """Goes around nothing."""
+
+
+class _Measuring(AbstractContextManager[None]):
+    """One call. A class: it is made several times for each console, and a generator costs twice as much."""
+
+    __slots__ = ("_around", "_begun", "_labels", "_step", "_timings")
+
+    def __init__(self, timings: Timings, step: Step, labels: tuple[str, ...]) -> None:
+        self._timings, self._step, self._labels = timings, step, labels
+
+    def __enter__(self) -> None:
+        names = LABELS[self._step]
+        self._around = self._timings.around(self._step.value, dict(zip(names, self._labels, strict=True)))
+        if self._around is not None:
+            self._around.__enter__()
+        self._begun = self._timings.monotonic()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        seconds = self._timings.monotonic() - self._begun
+        if self._around is not None:
+            self._around.__exit__(kind, value, trace)
+        if isinstance(value, asyncio.CancelledError):
+            return
+        failed = value is not None and (not isinstance(value, ConsoleKitError) or value.status >= _FAULT)
+        self._timings.tell(Timing(self._step, self._labels, seconds, failed))

@@ -89,6 +89,7 @@ class ConsoleKit:
         self.hooks: Hooks = hooks or Hooks()
         self.clock: Clock = clock or SystemClock()
         self.timings: Timings = timings or Timings(self.clock)
+        self.timings.around = self.hooks.around
         self.validators: ValidatorChain = ValidatorChain(validators, timings=self.timings)
         self.settings: KitSettings = settings or KitSettings()
         self.schema: ConsoleSchema = ConsoleSchema(registry)
@@ -116,6 +117,12 @@ class ConsoleKit:
             ConsoleUnavailable: it cannot be had now.
             StoreUnavailable: the token could not be kept.
         """
+        with self.timings.step("create"):
+            return await self._create(server_id, data, caller, subject)
+
+    async def _create(
+        self, server_id: object, data: Mapping[str, Any], caller: Caller, subject: str | None
+    ) -> ConsoleLink:
         request = self.schema.validate(server_id, data, subject=subject or caller.name)
         self.hooks.permit(
             caller,
@@ -135,7 +142,8 @@ class ConsoleKit:
             expires_at=now + data.get("ttl_seconds", self.settings.token_seconds),
             session_seconds=self.settings.session_seconds,
         )
-        return make_link(grant, await self.issuer.issue(grant), self.settings)
+        with self.timings.step("issue", grant_id=grant.id):
+            return make_link(grant, await self.issuer.issue(grant), self.settings)
 
     async def _find(self, request: ConsoleRequest) -> str:
         """The first provider, in order, that knows the server."""

@@ -10,26 +10,23 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from consolekit.auth.timed import OPERATIONS as STORE_OPERATIONS
-from consolekit.core.timings import Step, Timing
+from consolekit.core.timings import LABELS, Step, Timing
 from consolekit.core.types import ConsoleKey
 from consolekit.kit.kit import OPERATIONS as PROVIDER_OPERATIONS
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_STEPS: dict[Step, tuple[list[str], str, str]] = {
-    Step.STORE: (["operation"], "A call of the token store", "Calls that the token store failed"),
-    Step.VALIDATOR: (["validator"], "A question to a token validator", "Questions that a validator failed"),
+_STEPS: dict[Step, tuple[str, str]] = {
+    Step.STORE: ("A call of the token store", "Calls that the token store failed"),
+    Step.VALIDATOR: ("A question to a token validator", "Questions that a validator failed"),
     Step.PROVIDER: (
-        ["provider", "operation"],
         "A question to a provider, and so to its vCenter or hypervisor",
         "Questions that a provider failed",
     ),
     Step.CONNECT: (
-        ["protocol", "type"],
         "A connection attempt to a console's server, name and TLS included",
         "Connection attempts that failed",
     ),
     Step.HANDSHAKE: (
-        ["protocol", "type"],
         "The server's part of a handshake",
         "Handshakes that a server failed",
     ),
@@ -64,7 +61,8 @@ class Durations:
         }
         self._seconds: dict[tuple[Step, tuple[str, ...]], Histogram] = {}
         self._failures: dict[tuple[Step, tuple[str, ...]], Counter] = {}
-        for step, (names, took, failed) in _STEPS.items():
+        for step, (took, failed) in _STEPS.items():
+            names = LABELS[step]
             title = f"consolekit_{step.value}"
             seconds = Histogram(f"{title}_seconds", took, names, buckets=_BUCKETS, registry=registry)
             failures = Counter(f"{title}_failures", failed, names, registry=registry)

@@ -172,7 +172,7 @@ def test_every_failure_at_its_path_and_the_others_go_on(tmp_path: Path) -> None:
         next(line for line in found if line.startswith("providers.p5.use: this provider's config_schema is")),
         next(line for line in found if line.startswith("providers.p6.use: this provider's params_schema is")),
         "providers.p7.pasword: is not known here; known: ca, hosts, password",
-        "hooks.enabled: 'nohook': no installed package offers it; none is installed",
+        "hooks.enabled: 'nohook': no installed package offers it; installed: otel",
         "tokens.pth: is not known here",
     ]
     assert "s3cret" not in str(found)

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -147,3 +148,66 @@ class TestRegister:
                 hooks.register(unfit, "unfit")
             assert hooks.names() == []
             ask(hooks)
+
+
+class TestAround:
+    def test_nobody_goes_around(self) -> None:
+        assert Hooks().around("open", {}) is None
+
+    def test_everybody_goes_around_the_last_registered_outermost(self) -> None:
+        seen: list[str] = []
+
+        def noting(name: str) -> Callable[..., contextlib.AbstractContextManager[None]]:
+            @contextlib.contextmanager
+            def go(self: object, step: str, labels: Mapping[str, str]) -> Iterator[None]:
+                seen.append(f"{name} {step} {labels['operation']}")
+                yield
+                seen.append(f"{name} left")
+
+            # what a hook gives is a context manager, not a generator
+            return lambda self, step, labels: go(self, step, labels)
+
+        hooks = Hooks()
+        for name in ("a", "b"):
+            hooks.register(listener("consolekit_step", noting(name)), name)
+        hooks.register(listener("consolekit_step", lambda self, step: None), "not interested")
+        around = hooks.around("store", {"operation": "take"})
+        assert around is not None
+        with around:
+            seen.append("done")
+        assert seen == ["b store take", "a store take", "done", "a left", "b left"]
+
+    @pytest.mark.parametrize("where", ["call", "enter", "exit"])
+    def test_one_that_fails_changes_nothing(self, where: str, caplog: pytest.LogCaptureFixture) -> None:
+        left: list[object] = []
+
+        class Failing(contextlib.AbstractContextManager[None]):
+            def __enter__(self) -> None:
+                if where == "enter":
+                    raise RuntimeError
+
+            def __exit__(self, *_: object) -> bool:
+                if where == "exit":
+                    raise RuntimeError
+                return True  # it would swallow
+
+        class Fine(contextlib.AbstractContextManager[None]):
+            def __exit__(self, kind: object, value: object, trace: object) -> None:
+                left.append(value)
+
+        def fail(self: object, step: str) -> Failing:
+            if where == "call":
+                raise RuntimeError
+            return Failing()
+
+        hooks = Hooks()
+        hooks.register(listener("consolekit_step", lambda self, step: Fine()), "fine")
+        hooks.register(listener("consolekit_step", fail), "failing")
+        fault = KeyError("it")
+        around = hooks.around("open", {})
+        assert around is not None
+        with pytest.raises(KeyError), around:
+            raise fault
+        assert left == [fault]
+        assert [record.getMessage() for record in caplog.records] == ["hook failed"]
+        assert caplog.records[0].__dict__["plugin"] == "failing"

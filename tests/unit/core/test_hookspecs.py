@@ -10,6 +10,7 @@ from consolekit.core.hooks import Hooks, hookimpl
 from consolekit.core.hookspecs import HookSpecs
 
 PUBLIC = {
+    "consolekit_step": ["step", "labels"],
     "consolekit_permit": ["caller", "action", "server_id", "subject", "mode"],
     "consolekit_request_validated": ["request", "caller"],
     "consolekit_session_opening": ["session"],

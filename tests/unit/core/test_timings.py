@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import pytest
 
 from consolekit.core.errors import StoreUnavailable, TokenRefused
-from consolekit.core.timings import Step, Timing, Timings
+from consolekit.core.timings import LABELS, Step, Timing, Timings
 from consolekit.testing.clock import ManualClock
 
 
@@ -62,3 +64,43 @@ def test_everyone_who_listens_is_told(rig):
     rig.timings.listen(more.append)
     rig.call(1.0)
     assert rig.told == more
+
+
+class Around:
+    """Goes around steps and notes it."""
+
+    def __init__(self) -> None:
+        self.seen: list[object] = []
+
+    @contextlib.contextmanager
+    def __call__(self, name: str, labels: Mapping[str, str]) -> Iterator[None]:
+        self.seen.append((name, dict(labels)))
+        try:
+            yield
+        except BaseException as exc:
+            self.seen.append(exc)
+            raise
+        finally:
+            self.seen.append("left")
+
+
+def test_what_goes_around_sees_the_labels_by_name_and_the_order(rig):
+    around = rig.timings.around = Around()
+    with rig.timings.step("create", grant_id="g"):
+        rig.call(1.0)
+        around.seen.append("more")
+    store = ("store", {"operation": "take"})
+    assert around.seen == [("create", {"grant_id": "g"}), store, "left", "more", "left"]
+    assert len(rig.told) == 1
+
+
+@pytest.mark.parametrize("fault", [StoreUnavailable("away"), asyncio.CancelledError()], ids=repr)
+def test_what_goes_around_sees_the_exception_that_passes(rig, fault):
+    around = rig.timings.around = Around()
+    with pytest.raises(type(fault)):
+        rig.call(1.0, fault)
+    assert around.seen[1:] == [fault, "left"]
+
+
+def test_every_step_says_what_its_labels_mean():
+    assert set(LABELS) == set(Step)
