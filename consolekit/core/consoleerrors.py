@@ -259,12 +259,18 @@ class AuthenticationRejected(HandshakeError):
 class UpstreamRefused(HandshakeError):
     """The server answered the websocket's opening handshake with another HTTP status than 101."""
 
+    answered: int = 0
+    """That status; 0 where there was none."""
+
     code = "upstream_refused"
     title = "The console's server refused the connection."
 
 
 class TicketRefused(HandshakeError):
     """The server does not accept the console's one-time ticket: used, expired, or not of this server."""
+
+    answered: int = 0
+    """The HTTP status that said so; 0 where it was said in another way."""
 
     code = "ticket_refused"
     title = "The console's server did not accept the gateway's ticket. Open the console again."

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self
 
-from consolekit.core.errors import ConsoleNotImplemented
+from consolekit.core.errors import ConsoleNotImplemented, ProviderError
 from consolekit.core.handshake import Script
 from consolekit.core.shared import Shared
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Mode, Secret, Target, Transport
@@ -133,6 +133,8 @@ class ConsoleProvider(ABC):
         """
         if endpoint.transport is Transport.UNIX:
             raise ConsoleNotImplemented("a unix socket cannot be reached from elsewhere")
+        if endpoint.headers:
+            raise ConsoleNotImplemented("its server wants headers, and only the gateway can send them")
         access = None
         if endpoint.transport in (Transport.WS, Transport.WSS):
             secret = endpoint.secret.reveal() if endpoint.secret else ""
@@ -141,6 +143,21 @@ class ConsoleProvider(ABC):
 
     def handshake(self, endpoint: Endpoint) -> Script | None:
         """The script to play before bytes are relayed. Default None: relay from the first byte."""
+        return None
+
+    def refused(self, endpoint: Endpoint, status: int) -> ProviderError | None:
+        """Say what it means that a websocket server answered with another HTTP status than 101.
+
+        Where ``endpoint.secret`` is set and the status is 401, 403, 404 or 410, the console is opened afresh
+        once before anybody asks. Default None: ``UpstreamRefused``, or in that case ``TicketRefused``.
+
+        Args:
+            endpoint: What ``open`` or ``adopt`` gave.
+            status: The HTTP status.
+
+        Returns:
+            The error of the exact kind, such as ``HypervisorPermission``; None: nothing better is known.
+        """
         return None
 
     def viewer_filter(self, endpoint: Endpoint, mode: Mode) -> ViewerFilter | None:

@@ -14,6 +14,7 @@ from consolekit.core.errors import (
     ProviderError,
     TicketRefused,
     UnknownServer,
+    UpstreamRefused,
 )
 from consolekit.core.handshake import Script
 from consolekit.core.provider import ConsoleProvider, ViewerFilter
@@ -82,6 +83,13 @@ class Console:
             ProviderError: the provider cannot give the console.
             PeerError: the server cannot be reached, is not trusted or did not behave.
         """
+        try:
+            return await self._reach_surely(connect_seconds, handshake_seconds)
+        except (UpstreamRefused, TicketRefused) as exc:
+            self._explain(exc.answered)
+            raise
+
+    async def _reach_surely(self, connect_seconds: float, handshake_seconds: float) -> Shake:
         provider, key = self._kit.registry.get(self._grant.provider), self._grant.request.key
         if key not in provider.keys:  # the name is another provider's now: the grant outlived its own
             raise UnknownServer(f"provider {self._grant.provider!r} does not offer {key} (any more)")
@@ -137,6 +145,16 @@ class Console:
             name = self._grant.provider
             raise ConsoleNotImplemented(f"provider {name} gave no filter for mode {mode.value}")
         return found
+
+    def _explain(self, status: int) -> None:
+        """Raise what the provider makes of an HTTP status that refused us, if it knows."""
+
+        def explain(provider: ConsoleProvider) -> None:
+            if endpoint is not None and status and (error := provider.refused(endpoint, status)) is not None:
+                raise error
+
+        endpoint = self._endpoint
+        self._ask(explain)
 
     def _ask_script(self, endpoint: Endpoint) -> Script | None:
         return self._ask(lambda provider: provider.handshake(endpoint))

@@ -196,7 +196,9 @@ def _check_status(line: bytes, request: Request) -> None:
     if status == 101:
         return
     kind = TicketRefused if request.ticketed and status in _TICKET_STATUS else UpstreamRefused
-    raise kind(f"{request.address}: answered the websocket request with HTTP status {status}")
+    refusal = kind(f"{request.address}: answered the websocket request with HTTP status {status}")
+    refusal.answered = status
+    raise refusal
 
 
 def _fields(lines: list[bytes], request: Request) -> dict[str, list[str]]:

@@ -22,9 +22,12 @@ from consolekit.core.errors import (
     ConfigError,
     ConsoleNotSupported,
     HostUnavailable,
+    HypervisorLoginFailed,
     HypervisorPermission,
     Problem,
+    ProviderError,
     ServerBusy,
+    ServerGone,
     ServerPoweredOff,
     UnknownServer,
 )
@@ -139,6 +142,18 @@ class KubeVirtProvider(ConsoleProvider):
             subprotocols=(_PLAIN,),
             exclusive=True,
         )
+
+    def refused(self, endpoint: Endpoint, status: int) -> ProviderError | None:
+        """Say what virt-api means: ``check`` has seen the instance a moment before."""
+        if status == 401:
+            return HypervisorLoginFailed("the API server does not know the token for this console (401)")
+        if status == 403:
+            return HypervisorPermission("the account may not open this subresource (403)")
+        if status == 404:
+            return ServerGone("the instance is gone (404)")
+        if status == 400:
+            return ServerBusy("the instance ends or starts (400)")
+        return None
 
     def viewer_filter(self, endpoint: Endpoint, mode: Mode) -> ViewerFilter:
         """QEMU's RFB from the first byte, or a line on which every byte is a key."""

@@ -18,6 +18,7 @@ from consolekit import ConsoleKey, ConsoleRequest, Mode, Secret, Shared, Transpo
 from consolekit.core.errors import (
     ConfigError,
     ConsoleKitError,
+    ConsoleNotImplemented,
     ConsoleNotSupported,
     ConsoleUnavailable,
     HostUnavailable,
@@ -29,6 +30,7 @@ from consolekit.core.errors import (
     HypervisorTimeout,
     HypervisorUnavailable,
     ServerBusy,
+    ServerGone,
     ServerPoweredOff,
     UnknownServer,
 )
@@ -251,6 +253,22 @@ async def test_a_prefix_and_an_address_in_brackets_are_kept(account: Account) ->
     assert (cluster.host, cluster.port, cluster.prefix) == ("::1", 6443, "/k8s/clusters/c-1")
     assert (await cluster.authorization()).reveal() == f"Bearer {TOKEN}"
     assert isinstance(await cluster.authorization(), Secret)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, HypervisorLoginFailed), (403, HypervisorPermission), (404, ServerGone), (400, ServerBusy)],
+)
+async def test_a_refused_websocket_has_a_meaning(
+    provider: KubeVirtProvider, status: int, error: type[ConsoleKitError]
+) -> None:
+    assert type(provider.refused(await provider.open(wish()), status)) is error
+    assert provider.refused(await provider.open(wish()), 500) is None
+
+
+async def test_nobody_else_is_told_of_a_console_that_wants_our_token(provider: KubeVirtProvider) -> None:
+    with pytest.raises(ConsoleNotImplemented):
+        provider.named(await provider.open(wish()))
 
 
 async def test_looking_lets_no_key_through(provider: KubeVirtProvider) -> None:

@@ -134,6 +134,13 @@ async def test_a_machine_that_ended_since_the_link_was_made_is_a_conflict(
     assert b"server_powered_off" in caught.value.response.body
 
 
+async def test_an_account_without_the_subresource_is_told_apart(gateway: Gateway, api: VirtApi) -> None:
+    api.denied.add("virtualmachineinstances/vnc")
+    with pytest.raises(InvalidStatus) as caught:
+        await (await viewer(gateway, "vnc", "novnc"))
+    assert b"hypervisor_permission" in caught.value.response.body
+
+
 @pytest.mark.parametrize(
     ("server_id", "status", "code"),
     [("shop:nobody", 404, "unknown_server"), ("shop:db-1", 409, "server_powered_off")],

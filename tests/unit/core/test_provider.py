@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import attrs
 import pytest
 
+from consolekit.core.errors import ConsoleNotImplemented
 from consolekit.core.provider import API_VERSION, NOTHING, ConsoleProvider
 from consolekit.core.schema import validator_of
 from consolekit.core.shared import Shared
-from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint
+from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Secret, Transport
 
 
 class Smallest(ConsoleProvider):
@@ -39,6 +41,7 @@ async def test_everything_else_has_a_default_that_does_nothing() -> None:
     await provider.check(REQUEST)
     endpoint = await provider.open(REQUEST)
     assert provider.handshake(endpoint) is None
+    assert provider.refused(endpoint, 403) is None
     await provider.close(endpoint)
     await provider.aclose()
     assert provider.api_version == API_VERSION
@@ -56,3 +59,17 @@ def test_no_parameter_and_no_setting_is_known_by_default() -> None:
 def test_is_built_from_its_table() -> None:
     assert Configured.from_config({"host": "h"}, shared=Shared()).host == "h"
     assert isinstance(Smallest.from_config({}, shared=Shared()), Smallest)
+
+
+def test_a_place_is_named_for_others_only_where_they_can_reach_it() -> None:
+    provider = Smallest()
+    place = Endpoint(
+        transport=Transport.WSS, host="192.0.2.1", port=443, path="/t/{secret}", secret=Secret("x")
+    )
+    access = provider.named(place).access
+    assert access is not None
+    assert access.reveal() == "/t/x"
+    headers = (("Authorization", Secret("Bearer x")),)
+    for out_of_reach in (Endpoint(transport=Transport.UNIX, path="/s"), attrs.evolve(place, headers=headers)):
+        with pytest.raises(ConsoleNotImplemented):
+            provider.named(out_of_reach)

@@ -14,9 +14,11 @@ from consolekit.core.errors import (
     ConsoleConflict,
     ConsoleNotImplemented,
     ConsoleUnavailable,
+    HypervisorPermission,
     ProviderError,
     TicketRefused,
     UnknownServer,
+    UpstreamRefused,
 )
 from consolekit.core.types import ConsoleKey, ConsoleRequest, Endpoint, Grant, Mode, Target
 from consolekit.proxy import console as module
@@ -47,6 +49,8 @@ class Shelf(Rack):
         self.hangs = False
         self.filter: Any = None
         self.asked_filters: list[tuple[Endpoint, Mode]] = []
+        self.meaning: Any = None
+        self.asked_meanings: list[tuple[Endpoint, int]] = []
 
     async def open(self, request: ConsoleRequest) -> Endpoint:
         if self.hangs:
@@ -61,6 +65,12 @@ class Shelf(Rack):
         if isinstance(self.filter, Exception):
             raise self.filter
         return self.filter
+
+    def refused(self, endpoint: Endpoint, status: int) -> Any:
+        self.asked_meanings.append((endpoint, status))
+        if isinstance(self.meaning, KeyError):
+            raise self.meaning
+        return self.meaning
 
     async def adopt(self, request: ConsoleRequest, target: Any) -> Endpoint:
         return await self.open(request)
@@ -167,6 +177,42 @@ async def test_a_ticket_that_came_with_the_token_stays_the_only_one(bench):
     with pytest.raises(TicketRefused):
         await one.reach()
     assert one.outcomes == [SHAKE]
+
+
+def refusal(kind: type[TicketRefused | UpstreamRefused], status: int) -> Exception:
+    error = kind("said no")
+    error.answered = status
+    return error
+
+
+@pytest.mark.parametrize("kind", [UpstreamRefused, TicketRefused])
+async def test_what_a_refused_websocket_means_is_the_providers_to_say(bench, kind):
+    one = bench(refusal(kind, 403), refusal(kind, 403))
+    one.shelf.meaning = HypervisorPermission("the account may not")
+    with pytest.raises(HypervisorPermission):
+        await one.reach()
+    assert one.shelf.asked_meanings == [(one.shelf.given[-1], 403)], (
+        "once, of the endpoint that was refused last"
+    )
+
+
+async def test_a_provider_that_knows_no_better_leaves_it_as_it_is(bench):
+    one = bench(refusal(UpstreamRefused, 500))
+    with pytest.raises(UpstreamRefused, match="said no"):
+        await one.reach()
+    assert one.shelf.asked_meanings == [(one.shelf.given[-1], 500)]
+    one = bench(TicketRefused("by a password"), TicketRefused("by a password"))
+    with pytest.raises(TicketRefused):
+        await one.reach()
+    assert one.shelf.asked_meanings == [], "no HTTP status, no question"
+
+
+@pytest.mark.parametrize("meaning", [KeyError("oops"), "a word"])
+async def test_a_meaning_that_the_contract_does_not_allow(bench, meaning):
+    one = bench(refusal(UpstreamRefused, 403))
+    one.shelf.meaning = meaning
+    with pytest.raises(ProviderError):
+        await one.reach()
 
 
 async def test_other_refusals_are_not_tried_again(bench):

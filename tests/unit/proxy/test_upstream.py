@@ -259,8 +259,9 @@ def test_bad_answers(name, step):
 
 @pytest.mark.parametrize("status", [100, 103, 200, 302, 400, 403, 404, 426, 500, 503])
 def test_another_status_is_a_refusal_of_its_own_as_soon_as_its_line_is_there(status):
-    with pytest.raises(UpstreamRefused, match=f"HTTP status {status}"):
+    with pytest.raises(UpstreamRefused, match=f"HTTP status {status}") as refusal:
         read(f"HTTP/1.1 {status} said /ticket/secret\r\nLocation: /ticket/x".encode(), 1)
+    assert refusal.value.answered == status
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -268,6 +269,7 @@ def test_a_refusal_that_may_be_the_tickets_fault(status):
     with pytest.raises(TicketRefused, match=f"HTTP status {status}") as refusal:
         read(f"HTTP/1.1 {status} \r\n".encode(), 1, TICKETED)
     assert "/ticket" not in str(refusal.value)
+    assert refusal.value.answered == status
     with pytest.raises(UpstreamRefused):
         read(b"HTTP/1.1 503 Busy\r\n", 1, TICKETED)
 
