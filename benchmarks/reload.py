@@ -1,6 +1,6 @@
-"""Ten reloads and two upgrades while viewers come and stay: who is refused, what is lost.
+"""Ten reloads and two upgrades while viewers come and stay: who is refused, what is lost; killed workers.
 
-    python benchmarks/reload.py                      200 new viewers a second, 20 that stay; about a minute
+    python benchmarks/reload.py                      200 new viewers a second, 20 that stay; 1-2 minutes
     python benchmarks/reload.py --rate 50 --reloads 3 --upgrades 1    a first look
 
 It does what ``tests/integration/test_reload.py`` does (``tests/reloading.py``), more often and for longer.
@@ -29,6 +29,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 from reloading import Load, summary, under_load  # noqa: E402
+from workersite import working  # noqa: E402
 
 _CODE = re.compile(r'"code": "(\w+)"')
 
@@ -57,6 +58,16 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
         }
 
 
+def killed(times: int) -> list[float]:
+    """Seconds from a worker's SIGKILL until all are ready again, nobody else asking for anything."""
+    with tempfile.TemporaryDirectory() as folder, working(Path(folder)) as site:
+        found = []
+        for _ in range(times):
+            time.sleep(6.0)  # one that dies soon after its start twice is started again later
+            found.append(round(site.kill(), 2))
+        return found
+
+
 async def _turn(load: Load, what: str, order: Callable[[], object]) -> float:
     """One of them, and a moment in which nothing else happens; the seconds until the new ones served."""
     parent, begun = load.site.parent, time.monotonic()
@@ -77,6 +88,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=20, help="viewers that stay; default: 20")
     parser.add_argument("--reloads", type=int, default=10)
     parser.add_argument("--upgrades", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=5, help="of a worker, afterwards; default: 5")
     parser.add_argument("--workers", type=int, default=2)
     now = datetime.datetime.now(datetime.UTC)
     parser.add_argument("--out", type=Path, default=HERE / "results" / f"reload-{now:%Y-%m-%d}.jsonl")
@@ -86,11 +98,12 @@ def main() -> None:
     options = parser.parse_args()
     if options.realtime:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    figures = asyncio.run(measure(options))
     record = {
         "date": now.isoformat(timespec="minutes"),
         "command": shlex.join(["python", "benchmarks/reload.py", *sys.argv[1:]]),
         "machine": machine.describe(),
-        "figures": asyncio.run(measure(options)),
+        "figures": figures | {"worker_again_s": killed(options.kills)},
     }
     print(json.dumps(record["figures"], indent=2))
     with options.out.open("a") as lines:

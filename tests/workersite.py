@@ -107,6 +107,13 @@ class Site:
         assert found is not None
         return found
 
+    def kill(self) -> float:
+        """SIGKILL to a worker; the seconds until all are ready again."""
+        known, begun = self.readiness()[1], time.monotonic()
+        os.kill(self.workers()[0], signal.SIGKILL)
+        self.until(lambda: self.readiness()[0] == 200 and self.readiness()[1] - known)
+        return time.monotonic() - begun
+
     def end(self) -> None:
         """Have the parent of now end; nothing where it is the first, whom its starter ends."""
         if self.parent != self.served.process.pid:

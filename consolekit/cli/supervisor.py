@@ -40,7 +40,7 @@ from consolekit.net.listener import Listener
 
 _log = logging.getLogger(__name__)
 _START_SECONDS = 60.0
-_QUICK_SECONDS = 5.0  # one that ends sooner after its start than this is not started again at once
+_QUICK_SECONDS = 5.0  # after two that end sooner than this, the next one waits as long
 _WATCH_SECONDS = 5.0
 
 
@@ -93,14 +93,14 @@ class Supervisor:
             raise ListenFailed(f"cannot listen on {address}: {exc.strerror or exc}") from exc
         return listener
 
-    async def _started(self, count: int) -> bool:
-        """Start workers; True if all serve, else none of them is left."""
+    async def _started(self, count: int, *, quick: bool = False) -> bool:
+        """Start workers; True if all serve, else none of them is left. ``quick``: for one that ended soon."""
         shared = {role: self._listeners[role].sockets for role in self._roles}
         new = [Worker(next(self._numbers), self._arguments, shared, self._folder) for _ in range(count)]
         for worker in new:
             await worker.start()
             self._workers.append(worker)
-            self._watch(worker)
+            self._watch(worker, quick)
         if await self._all_ready(new):
             return True
         for worker in new:
@@ -117,12 +117,12 @@ class Supervisor:
             return False
         return all(worker in self._workers for worker in new)
 
-    def _watch(self, worker: Worker) -> None:
-        task = asyncio.get_running_loop().create_task(self._follow(worker))
+    def _watch(self, worker: Worker, again: bool) -> None:
+        task = asyncio.get_running_loop().create_task(self._follow(worker, again))
         self._watchers.add(task)
         task.add_done_callback(self._watchers.discard)
 
-    async def _follow(self, worker: Worker) -> None:
+    async def _follow(self, worker: Worker, again: bool) -> None:
         """Wait for a worker's end; start another in its place, unless it was told to go."""
         began = asyncio.get_running_loop().time()
         code = await worker.ended()
@@ -136,9 +136,10 @@ class Supervisor:
         _log.error("worker %d ended by itself: %s", worker.number, _how(code))
         if not came_up:
             return  # whoever waits for it decides
-        if asyncio.get_running_loop().time() - began < _QUICK_SECONDS:
+        quick = asyncio.get_running_loop().time() - began < _QUICK_SECONDS
+        if quick and again:
             await asyncio.sleep(_QUICK_SECONDS)
-        while not self._stop.is_set() and not await self._started(1):
+        while not self._stop.is_set() and not await self._started(1, quick=quick):
             _log.error("no worker could be started in its place; the next try is in %g s", _QUICK_SECONDS)
             await asyncio.sleep(_QUICK_SECONDS)
 
@@ -157,6 +158,8 @@ class Supervisor:
     async def reload(self) -> None:
         """Put new workers in the place of the old ones, which stay for as long as their consoles live."""
         async with self._reload:
+            if self._stop.is_set():
+                return
             old = [worker for worker in self._workers if not worker.leaving]
             self._manager.reloading()
             _log.info("reload: starting %d new workers", self._config.proxy.workers)
@@ -183,12 +186,14 @@ class Supervisor:
             self._manager.tell(MAINPID=f"{successor}")
             self._succeeded = True
             self._end(signal.SIGUSR1)
-            for listener in self._listeners.values():
-                listener.stop()
+            if "admin" in self._listeners:
+                self._listeners["admin"].stop()
             _log.info("upgrade: process %d serves; this one ends with its last console", successor)
 
     def _end(self, how: signal.Signals) -> None:
         self._stop.set()
+        for role in self._roles:  # else who connects would wait for nobody
+            self._listeners[role].stop()
         for worker in self._workers:
             worker.leaving = True
             worker.tell(how)
