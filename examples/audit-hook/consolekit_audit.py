@@ -1,7 +1,8 @@
 """Example: a hook plug-in that writes one JSON line for whatever happens to consoles.
 
-Lines go to the file that ``AUDIT_FILE`` names, or to standard error. Install it beside consolekit and
-enable it::
+Lines go to the file that ``AUDIT_FILE`` names, or to standard error. A file, not a pipe: hooks run in the
+event loop's thread, and a pipe that nobody reads would hold up every console. If the disk is full, the
+gateway's log has ``hook failed`` for each line that is missing. Install it beside consolekit and enable it::
 
     pip install ./examples/audit-hook
     # consolekit.toml:  [hooks]  enabled = ["audit"]
@@ -46,15 +47,7 @@ class AuditLog:
     @hookimpl
     def consolekit_session_opened(self, session: SessionInfo) -> None:
         """Somebody looks at a console."""
-        self._write(
-            "opened",
-            session=session.id,
-            grant=session.grant_id,
-            console=str(session.key),
-            server=session.server_id,
-            subject=session.subject,
-            address=session.address,
-        )
+        self._write("opened", **_who(session))
 
     @hookimpl
     def consolekit_session_closed(self, session: SessionInfo) -> None:
@@ -62,7 +55,7 @@ class AuditLog:
         ended = session.ended_at or session.started_at
         self._write(
             "closed",
-            session=session.id,
+            **_who(session),
             reason=session.reason,
             seconds=round(ended - session.started_at, 3),
             bytes_in=session.bytes_in,
@@ -73,3 +66,16 @@ class AuditLog:
     def consolekit_access_refused(self, code: str, address: str) -> None:
         """Somebody was turned away before there was a session."""
         self._write("refused", code=code, address=address)
+
+
+def _who(session: SessionInfo) -> dict[str, str]:
+    """What both lines of a session say, so that each of them can be read alone."""
+    return {
+        "session": session.id,
+        "grant": session.grant_id,
+        "console": str(session.key),
+        "server": session.server_id,
+        "subject": session.subject,
+        "mode": session.mode.value,
+        "address": session.address,
+    }

@@ -14,8 +14,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from served import serving
 from tornado.httpclient import AsyncHTTPClient
+from websockets import Subprotocol
 from websockets.asyncio.client import connect
+from websockets.sync.client import connect as connect_in_step
+from workersite import echoing, providers, said_back
 
 from consolekit import Action, Caller, ConsoleKey, ConsoleRequest, Hooks, SessionInfo
 from consolekit.testing.rfbserver import RfbServer
@@ -78,6 +82,7 @@ def test_audit_hook_writes_a_line_for_each_event(tmp_path: Path, monkeypatch: py
     lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["requested", "opened", "closed", "refused"]
     assert lines[1]["subject"] == "alice"
+    assert lines[2].items() >= {key: lines[1][key] for key in lines[1].keys() - {"time", "event"}}.items()
     assert (lines[2]["seconds"], lines[2]["reason"]) == (3.5, "viewer_closed")
 
 
@@ -144,6 +149,42 @@ def test_installed_hook_is_enabled_by_name(tmp_path: Path) -> None:
         '[providers.lab]\nuse = "vnc"\n[providers.lab.servers.web-1]\naddress = "127.0.0.1:5900"\n'
     )
     consolekit("config", "check", "consolekit.toml", env=env, cwd=tmp_path)
+
+
+def test_the_audit_trail_of_a_running_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in as_if_installed("audit-hook", tmp_path).items():
+        monkeypatch.setenv(name, value)
+    trail = tmp_path / "audit.jsonl"
+    monkeypatch.setenv("AUDIT_FILE", str(trail))
+    with echoing() as address:
+        lab = providers(("a", address))
+        with serving(tmp_path, f'[hooks]\nenabled = ["audit"]\n{lab}') as site:
+            url = str(site.link("a", "serial/serial", subject="alice")["url"])
+            with connect_in_step(url, subprotocols=[Subprotocol("binary")]) as viewer:
+                assert said_back(viewer, b"hello")
+    lines = [json.loads(line) for line in trail.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["requested", "opened", "closed"]
+    who = {"console": "serial/serial", "server": "a", "subject": "alice", "address": "127.0.0.1"}
+    assert all(who.items() <= line.items() for line in lines[1:])
+    end = {"reason": "viewer_closed", "bytes_in": 5, "bytes_out": 5, "session": lines[1]["session"]}
+    assert end.items() <= lines[2].items()
+
+
+def test_an_audit_trail_on_a_full_disk_stops_no_console(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in as_if_installed("audit-hook", tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AUDIT_FILE", "/dev/full")
+    with echoing() as address:
+        lab = providers(("a", address))
+        with serving(tmp_path, f'[hooks]\nenabled = ["audit"]\n{lab}') as site:
+            url = str(site.link("a", "serial/serial")["url"])
+            with connect_in_step(url, subprotocols=[Subprotocol("binary")]) as viewer:
+                assert said_back(viewer, b"hello")
+    failed = [line for line in site.log.read_text().splitlines() if '"hook failed"' in line]
+    assert len(failed) >= 3
+    assert "No space left on device" in failed[0]
 
 
 @pytest.mark.parametrize("name", ["first.toml", "hypervisors.toml", "tokens.toml", "vsphere.toml"])
