@@ -15,7 +15,7 @@ from tornado.httputil import (
 )
 from tornado.web import Application
 
-from consolekit.http.handler import SAFE_HEADERS
+from consolekit.http.headers import SAFE_HEADERS
 from consolekit.http.problems import CONTENT_TYPE, problem_of_status
 from consolekit.net.stream import ChannelStream
 

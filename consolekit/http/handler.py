@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Awaitable, Collection
 from types import TracebackType
 from typing import Any
 
@@ -17,22 +17,10 @@ from tornado.web import HTTPError, RequestHandler
 from consolekit.core.errors import ConsoleKitError
 from consolekit.core.networks import NOWHERE
 from consolekit.http.forwarded import viewer_address
+from consolekit.http.headers import MAX_HEADER_LINE, MAX_HEADERS, MAX_URI, SAFE_HEADERS
 from consolekit.http.problems import CONTENT_TYPE, problem_of, problem_of_status
 
 _log = logging.getLogger(__name__)
-MAX_URI = 12 * 1024  # room for a wrong server id of 10 KiB to be told as such (RFC 9110, 4.1 asks for 8,000)
-MAX_HEADER_LINE = 8 * 1024
-MAX_HEADERS = 100
-
-SAFE_HEADERS: Mapping[str, str] = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
 
 
 class Handler(RequestHandler):

@@ -29,18 +29,14 @@ class Proxy(Engine):
     def application(self) -> Application:
         """What the public listener serves: websocket, page, probes."""
         settings, prefix = self.settings, re.escape(self.settings.prefix)
-        socket = {
-            "around": self.around,
-            "origins": settings.origins,
-            "allow_no_origin": settings.allow_no_origin,
-        }
+        socket = {"admission": self.admission}
         page = web.page_file()
         novnc = web.novnc_dir(settings.web_root)
         routes: list[Any] = [
             (rf"{prefix}/ws", ConsoleSocket, socket),
             (rf"{prefix}/websockify", ConsoleSocket, socket),
             (rf"{prefix}/", Front, socket),
-            (rf"{prefix}/console/outcome", Outcome, {"around": self.around}),
+            (rf"{prefix}/console/outcome", Outcome, socket),
             (rf"{prefix}/console/assets/(.*)", Assets, {"path": str(web.assets_dir())}),
             (rf"{prefix}/console/", Page, {"path": str(page.parent), "default_filename": page.name}),
             *self._probes(),

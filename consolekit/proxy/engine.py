@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from consolekit.core.networks import NOWHERE, Networks
 from consolekit.core.types import SessionInfo
 from consolekit.kit import ConsoleKit
+from consolekit.proxy.admission import Admission
 from consolekit.proxy.lag import LoopLag
 from consolekit.proxy.metrics import Metrics, Sources
 from consolekit.proxy.relay import RelaySettings
@@ -80,6 +81,7 @@ class Engine:
     Attributes:
         settings: As given.
         around: What every session of it shares.
+        admission: Who gets one.
         sessions: The live ones.
         metrics: The figures.
         pending: Gives the number of connections without a token; set by whoever listens.
@@ -121,6 +123,9 @@ class Engine:
             wheel=wheel,
             timeouts=settings.timeouts,
             relay=settings.relay,
+        )
+        self.admission = Admission(
+            self.around, origins=settings.origins, allow_no_origin=settings.allow_no_origin
         )
 
     def _infos(self) -> Iterable[SessionInfo]:

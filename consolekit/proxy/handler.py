@@ -7,35 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection
-from urllib.parse import parse_qs
 
 from tornado.iostream import StreamClosedError
 
-from consolekit.auth.base import AccessContext
-from consolekit.core.errors import (
-    ConsoleKitError,
-    MalformedRequest,
-    OriginRefused,
-    TokenRefused,
-)
-from consolekit.core.types import Secret
+from consolekit.core.errors import ConsoleKitError
 from consolekit.http.handler import Handler
 from consolekit.net.takeover import take_over
-from consolekit.proxy.closecodes import describe, may_mend
-from consolekit.proxy.session import Session, Surroundings
-from consolekit.proxy.upgrade import Upgrade, hash_resume_key, parse_upgrade
-
-_MAX_FIELDS = 16
+from consolekit.proxy.admission import Admission, read_query
+from consolekit.proxy.session import Session
+from consolekit.proxy.upgrade import Upgrade, parse_upgrade
 
 
 class ConsoleSocket(Handler):
     """``GET /ws``: a browser wants to open the console that its token stands for."""
 
-    def initialize(self, around: Surroundings, origins: Collection[str], allow_no_origin: bool) -> None:
+    def initialize(self, admission: Admission) -> None:
         """Take what the application wired."""
-        self._around, self._origins = around, origins
-        self._allow_no_origin = allow_no_origin
+        self._admission, self._around = admission, admission.around
         self._attempt: asyncio.Task[Session] | None = None
         self._gone = False
 
@@ -50,7 +38,8 @@ class ConsoleSocket(Handler):
         try:
             upgrade = self._read_request()
             self._around.sessions.admit(self.request.remote_ip or "")
-            self._attempt = loop.create_task(self._open(upgrade))
+            opening = self._admission.open(upgrade, address=self.request.remote_ip or "")
+            self._attempt = loop.create_task(opening)
             session = await self._attempt
         except ConsoleKitError as exc:
             self._refuse(exc)
@@ -84,27 +73,9 @@ class ConsoleSocket(Handler):
         headers: dict[str, list[str]] = defaultdict(list)
         for name, value in self.request.headers.get_all():
             headers[name.lower()].append(value)
-        self._check_origin(headers["origin"])
-        try:
-            query = parse_qs(self.request.query, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
-        except ValueError:
-            raise MalformedRequest(f"the query has over {_MAX_FIELDS} fields") from None
+        self._admission.check_origin(headers["origin"])
+        query = read_query(self.request.query)
         return parse_upgrade(self.request.version, headers, query.get("token", []), query.get("resume", []))
-
-    def _check_origin(self, origins: list[str]) -> None:
-        """Exact scheme, host and port; no origin at all is no browser (RFC 6455, 10.2)."""
-        if not origins and self._allow_no_origin:
-            return
-        if len(origins) != 1 or origins[0].lower() not in self._origins:
-            raise OriginRefused("the Origin header names no page of ours")
-
-    async def _open(self, upgrade: Upgrade) -> Session:
-        address = self.request.remote_ip or ""
-        context = AccessContext(address=address, resume_hash=upgrade.resume_hash)
-        validator, grant = await self._around.kit.validators.redeem(upgrade.token, context)
-        session = Session(self._around, grant, validator, address=address)
-        await session.open()
-        return session
 
     def _switch(self, session: Session, upgrade: Upgrade) -> None:
         try:
@@ -115,10 +86,7 @@ class ConsoleSocket(Handler):
             session.run(channel, upgrade.response(), received)
 
     def _refuse(self, error: ConsoleKitError) -> None:
-        self._around.metrics.refused(error.code)
-        self._around.kit.hooks.notify(
-            "consolekit_access_refused", code=error.code, address=self.request.remote_ip or ""
-        )
+        self._admission.refused(error, address=self.request.remote_ip or "")
         self.fail(error)
 
 
@@ -128,9 +96,9 @@ class Outcome(Handler):
     A page cannot read the answer that refused its websocket.
     """
 
-    def initialize(self, around: Surroundings) -> None:
+    def initialize(self, admission: Admission) -> None:
         """Take what the application wired."""
-        self._around = around
+        self._admission = admission
 
     async def get(self) -> None:
         """Tell the browser that holds the token *and* its own resume key, and nobody else."""
@@ -140,13 +108,8 @@ class Outcome(Handler):
             self.fail(exc)
 
     async def _outcome(self) -> dict[str, object]:
-        self._around.sessions.admit(self.request.remote_ip or "")
-        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        resume_hash = hash_resume_key(self.request.headers.get("Consolekit-Resume", ""))
-        if scheme.lower() != "bearer" or not resume_hash:
-            raise TokenRefused("no token, or no resume key")
-        context = AccessContext(address=self.request.remote_ip or "", resume_hash=resume_hash)
-        code = await self._around.kit.validators.outcome(Secret(token), context)
-        title, resumable = describe(code or "internal")
-        known = {"code": code or "unknown", "title": title, "resumable": resumable}
-        return {**known, "retry": resumable and may_mend(code or "internal")}
+        return await self._admission.outcome(
+            address=self.request.remote_ip or "",
+            authorization=self.request.headers.get("Authorization", ""),
+            resume_key=self.request.headers.get("Consolekit-Resume", ""),
+        )

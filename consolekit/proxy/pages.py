@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tornado.web import HTTPError, StaticFileHandler
 
-from consolekit.http.handler import SAFE_HEADERS, Handler
+from consolekit.http.handler import Handler
+from consolekit.http.headers import SAFE_HEADERS
 from consolekit.web import CONTENT_SECURITY_POLICY
 
 _HANDLER = re.compile(rb"<[a-z][^<>]*?\son[a-z]+\s*=\s*\"([^\"<>]*)\"", re.IGNORECASE)

@@ -21,20 +21,29 @@ _SUBPROTOCOL = "binary"
 
 
 @attrs.frozen(kw_only=True)
-class Upgrade:
-    """A valid opening handshake.
+class Wish:
+    """What a viewer shows to get a session.
 
     Attributes:
-        accept: The value of ``Sec-WebSocket-Accept``.
         subprotocol: What to select; empty where the client offered nothing.
         token: The token it shows.
         resume_hash: SHA-256 (hex) of the browser's own resume key; empty if it made none.
     """
 
-    accept: str
     subprotocol: str
     token: Secret
     resume_hash: str
+
+
+@attrs.frozen(kw_only=True)
+class Upgrade(Wish):
+    """A valid opening handshake.
+
+    Attributes:
+        accept: The value of ``Sec-WebSocket-Accept``.
+    """
+
+    accept: str
 
     def response(self) -> bytes:
         """The 101, whole. Extensions are declined by not naming them."""
@@ -75,8 +84,28 @@ def parse_upgrade(
     if list(headers.get("sec-websocket-version", ())) != ["13"]:
         raise UpgradeRequired("not websocket version 13")
     offers = [word.strip() for line in headers.get("sec-websocket-protocol", ()) for word in line.split(",")]
+    accept = _accept(headers.get("sec-websocket-key", ()))
+    wish = parse_offers(offers, query_tokens, query_keys)
     return Upgrade(
-        accept=_accept(headers.get("sec-websocket-key", ())),
+        accept=accept, subprotocol=wish.subprotocol, token=wish.token, resume_hash=wish.resume_hash
+    )
+
+
+def parse_offers(
+    offers: Sequence[str], query_tokens: Sequence[str] = (), query_keys: Sequence[str] = ()
+) -> Wish:
+    """Read the subprotocols that a viewer offers, in a handshake that somebody else has judged.
+
+    Args:
+        offers: The subprotocols, in order.
+        query_tokens: Every ``token`` of the URL's query.
+        query_keys: Every ``resume`` of it.
+
+    Raises:
+        BadUpgrade: ours is not among them.
+        TokenRefused: no token, more than one, or not one.
+    """
+    return Wish(
         subprotocol=_select(offers),
         token=_token(offers, query_tokens),
         resume_hash=_resume_hash(offers, query_keys),

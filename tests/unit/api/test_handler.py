@@ -14,7 +14,7 @@ from consolekit.api import Callers, KeyEntry, make_api
 from consolekit.api.app import ROUTES
 from consolekit.api.callers import hash_of, new_key
 from consolekit.api.handler import MAX_BODY, ApiHandler
-from consolekit.http.handler import SAFE_HEADERS
+from consolekit.http.headers import SAFE_HEADERS
 
 KEY = new_key()
 BEARER = {"Authorization": f"Bearer {KEY.reveal()}"}

@@ -5,7 +5,8 @@ from exchange import HOST, exchange, request
 from tornado.web import Application
 
 from consolekit.http.application import BoundedApplication
-from consolekit.http.handler import SAFE_HEADERS, Handler, NotFoundHandler
+from consolekit.http.handler import Handler, NotFoundHandler
+from consolekit.http.headers import SAFE_HEADERS
 
 LIMIT = 100 * 1024 * 1024  # tornado's own, where the server sets none
 

@@ -18,7 +18,8 @@ from consolekit.core.errors import (
     UpgradeRequired,
 )
 from consolekit.core.networks import Networks
-from consolekit.http.handler import SAFE_HEADERS, Handler, NotFoundHandler
+from consolekit.http.handler import Handler, NotFoundHandler
+from consolekit.http.headers import SAFE_HEADERS
 
 CANARY = "C4n4ryC4n4ry"
 FAULTS: dict[str, Exception] = {
