@@ -322,7 +322,7 @@ async def death(fleet: Fleet, *, viewers: int, until_forgotten: bool = False) ->
     """
     async with AsyncExitStack() as stack:
         live = [await _with(stack, fleet.viewer(f"s{at}")) for at in range(viewers)]
-        places = {viewer: (await fleet.proxy_of(viewer)).name for viewer in live}
+        places = {viewer: (await fleet.proxy_of(viewer.link.grant)).name for viewer in live}
         sessions = {viewer: await session_of(fleet, viewer) for viewer in live}
         victim = fleet.proxies[0]
         victim.kill()

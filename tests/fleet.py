@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -34,6 +36,7 @@ from consolekit.core.types import Secret
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 SERVERS = 400
+Where = Callable[[], contextlib.AbstractContextManager[Network]]
 PATIENCE = 60.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -110,10 +113,22 @@ class Role:
         return answer.json["checks"] if answer.status else {}
 
     def kill(self) -> None:
-        """As the kernel does when memory runs out."""
+        """All of its processes at once, as when its machine dies."""
         if self.process is not None:
-            self.process.kill()
+            pid = self.process.pid
+            with contextlib.suppress(FileNotFoundError):  # it has ended
+                workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                self.process.kill()  # first, or it starts new ones
+                for worker in workers:
+                    os.kill(int(worker), signal.SIGKILL)
             self.process.wait()
+
+    async def stopped(self) -> int:
+        """Tell it to end, as service managers do, and wait for it; its exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        async with asyncio.timeout(PATIENCE):
+            return await asyncio.to_thread(self.process.wait)
 
     def end(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -129,6 +144,7 @@ class Fleet:
     """All of it, running."""
 
     network: Network
+    pair: str
     store: FleetStore
     config: Path
     front: str
@@ -141,7 +157,8 @@ class Fleet:
         return await ask(method, self.api.url + path, body, key=self.key)
 
     async def try_link(self, server: str = "s0", *, subject: str = "alice", seconds: int = 600) -> Answer:
-        body = {"protocol": "serial", "type": "serial", "subject": subject, "ttl_seconds": seconds}
+        protocol, _, kind = self.pair.partition("/")
+        body = {"protocol": protocol, "type": kind, "subject": subject, "ttl_seconds": seconds}
         return await self.call("POST", f"/servers/{server}/console", body)
 
     async def link(self, server: str = "s0", *, subject: str = "alice", seconds: int = 600) -> Link:
@@ -183,9 +200,9 @@ class Fleet:
         said, _ = await process.communicate()
         return process.returncode or 0, said.decode()
 
-    async def proxy_of(self, viewer: Viewer) -> Role:
-        """At which of the proxies HAProxy has put a viewer last: the log tells."""
-        mark = f'"grant_id": "{viewer.link.grant}"'
+    async def proxy_of(self, grant: str) -> Role:
+        """At which of the proxies HAProxy has put a grant's viewer last: the log tells."""
+        mark = f'"grant_id": "{grant}"'
         async with asyncio.timeout(PATIENCE):
             while True:
                 for proxy in self.proxies:
@@ -200,11 +217,28 @@ class Fleet:
 
 
 @contextlib.asynccontextmanager
-async def running(store: str, folder: Path) -> AsyncIterator[Fleet]:
-    """Run a fleet over a store of ``fleetstores``; at the end every process ends."""
+async def running(
+    store: str,
+    folder: Path,
+    *,
+    where: Where = two_hosts,
+    per_host: int = 2,
+    workers: int = 0,
+    screen: str = "",
+) -> AsyncIterator[Fleet]:
+    """Run a fleet; at the end every process ends.
+
+    Args:
+        store: One of ``fleetstores``.
+        folder: For configurations and logs.
+        where: Makes the two hosts.
+        per_host: Proxies on each of them, 1 or 2.
+        workers: Of each proxy; 0: it has no parent.
+        screen: Address of a VNC server that all consoles show, instead of the one that echoes.
+    """
     program = require("haproxy", "haproxy")
     async with AsyncExitStack() as stack:
-        network = stack.enter_context(two_hosts())
+        network = stack.enter_context(where())
         stack.enter_context(_threads_of_here())
         kept = stack.enter_context(STORES[store](network, folder))
         console = await stack.enter_async_context(_console(network.shared))
@@ -212,9 +246,9 @@ async def running(store: str, folder: Path) -> AsyncIterator[Fleet]:
         url, key = f"http://127.0.0.1:{front.getsockname()[1]}", new_key()
         ports = {host.name: _ports(host) for host in network.hosts}
         config = folder / "consolekit.toml"
-        config.write_text(_settings(url, key, kept, console, network.shared))
-        roles = [_role(f"{host.name}{at + 1}", "proxy", host, ports[host.name][at], config, folder)
-                 for host in network.hosts for at in (0, 1)]  # fmt: skip
+        config.write_text(_settings(url, key, kept, console, network.shared, screen))
+        roles = [_role(f"{host.name}{at + 1}", "proxy", host, ports[host.name][at], config, folder, workers)
+                 for host in network.hosts for at in range(per_host)]  # fmt: skip
         first = network.hosts[0]
         api = _role("api", "api", first, ports[first.name][2], config, folder)
         for role in (*roles, api):
@@ -222,7 +256,10 @@ async def running(store: str, folder: Path) -> AsyncIterator[Fleet]:
             role.start()
         await asyncio.gather(api.answers("/openapi.json"), *(role.answers("/readyz") for role in roles))
         haproxy = stack.enter_context(_haproxy(program, front, roles, folder))
-        fleet = Fleet(network=network, store=kept, config=config, front=url, proxies=roles, api=api, key=key)
+        pair = "vnc/novnc" if screen else "serial/serial"
+        fleet = Fleet(
+            network=network, pair=pair, store=kept, config=config, front=url, proxies=roles, api=api, key=key
+        )
         async with asyncio.timeout(PATIENCE):
             while haproxy.poll() is None and (await ask("GET", f"{url}/console/")).status != 200:
                 await asyncio.sleep(0.05)
@@ -266,9 +303,11 @@ async def _console(address: str) -> AsyncIterator[str]:
             writer.close()
 
 
-def _role(name: str, role: str, host: Host, port: int, config: Path, folder: Path) -> Role:
+def _role(
+    name: str, role: str, host: Host, port: int, config: Path, folder: Path, workers: int | None = None
+) -> Role:
     where = ["--listen", f"{host.address}:{port}", "--log-format", "json", "--log-level", "debug"]
-    where += ["--workers", "0"] if role == "proxy" else []  # who kills one kills all that it is
+    where += [] if workers is None else ["--workers", str(workers)]
     command = [*COMMAND, role, "--config", str(config), *where]
     return Role(name=name, host=host, port=port, command=command, log=folder / f"{name}.log")
 
@@ -282,14 +321,15 @@ def _ports(host: Host) -> list[int]:
         return [each.getsockname()[1] for each in taken]
 
 
-def _settings(url: str, key: Secret, store: FleetStore, console: str, front: str) -> str:
+def _settings(url: str, key: Secret, store: FleetStore, console: str, front: str, screen: str) -> str:
     """The documented configuration, with this site's values."""
     text = (DEPLOY / "several-proxies.toml").read_text()
-    servers = "\n".join(f's{at} = {{ address = "{console}" }}' for at in range(SERVERS))
+    servers = "\n".join(f's{at} = {{ address = "{screen or console}" }}' for at in range(SERVERS))
     text = _filled(text, {
         '"https://consoles.example.org"': f'"{url}"',
         "0" * 64: hash_of(key),
         "192.0.2.5": front,
+        'use = "serial"': 'use = "vnc"' if screen else 'use = "serial"',
         'web-1 = { address = "192.0.2.20:5900" }': servers,
     })  # fmt: skip
     # all viewers of a test are one person at one address, and may look at one server
@@ -310,8 +350,11 @@ def _haproxy(
     program: str, front: socket.socket, proxies: list[Role], folder: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
     """HAProxy with the documented configuration; it gets its listening socket from us."""
-    documented = ("192.0.2.11:6080", "192.0.2.11:6090", "192.0.2.12:6080", "192.0.2.12:6090")
-    values = {old: proxy.address for old, proxy in zip(documented, proxies, strict=True)}
+    documented = {"a1": "192.0.2.11:6080", "a2": "192.0.2.11:6090"} | {
+        "b1": "192.0.2.12:6080", "b2": "192.0.2.12:6090"}  # fmt: skip
+    values = {f"server {proxy.name} {documented.pop(proxy.name)}": f"server {proxy.name} {proxy.address}"
+              for proxy in proxies}  # fmt: skip
+    values |= {f"    server {name} {address}\n": "" for name, address in documented.items()}
     bind = {"bind :443 ssl crt /etc/haproxy/consoles.pem": f"bind fd@{front.fileno()}"}
     config = folder / "haproxy.cfg"
     config.write_text(_filled((DEPLOY / "haproxy.cfg").read_text(), bind | values))
