@@ -66,13 +66,13 @@ def check_viewer_filter(filter_factory: FilterFactory, conversation: Sequence[Sa
 
     Args:
         filter_factory: Makes a fresh filter for a mode; called for each attempt.
-        conversation: What a viewer says behind the handshake, in order, with at least one input and one
-            message that is none.
+        conversation: What a viewer says behind the handshake, in order, with at least one input. What is
+            no input belongs there too, if the protocol has such: on a serial line everything is typed.
 
     Raises:
         AssertionError: says what went wrong, and in which attempt.
     """
-    assert {said.is_input for said in conversation} == {True, False}, "the conversation lacks one kind"
+    assert any(said.is_input for said in conversation), "the conversation has no input"
     stream = b"".join(said.data for said in conversation)
     wanted = {Mode.INTERACT: stream, Mode.VIEW: b"".join(said.looked for said in conversation)}
     for mode in Mode:

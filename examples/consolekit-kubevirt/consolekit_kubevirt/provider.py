@@ -65,11 +65,13 @@ class KubeVirtProvider(ConsoleProvider):
             },
             "ca_file": {
                 "type": "string",
+                "minLength": 1,
                 "format": "path",
                 "description": "PEM file of the cluster's CA. Default: the pod's own.",
             },
             "token_file": {
                 "type": "string",
+                "minLength": 1,
                 "format": "path",
                 "description": "The account's token, read at every use. Default: the pod's own.",
             },

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import http
 import json
+import logging
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -156,6 +157,9 @@ class VirtApi:
 async def serving(api: VirtApi, tls: ssl.SSLContext) -> AsyncIterator[VirtApi]:
     """Serve on a free port of 127.0.0.1."""
     server: Server
+    # The kit listens to every logger for tokens, and this server's would quote each header.
+    silent = logging.getLogger("virt-api")
+    silent.disabled = True
     async with serve(
         api.bridge,
         "127.0.0.1",
@@ -166,6 +170,7 @@ async def serving(api: VirtApi, tls: ssl.SSLContext) -> AsyncIterator[VirtApi]:
         compression=None,
         ping_interval=None,
         max_size=None,
+        logger=silent,
     ) as server:
         api.port = next(iter(server.sockets)).getsockname()[1]
         yield api

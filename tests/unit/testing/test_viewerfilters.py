@@ -72,6 +72,21 @@ def test_a_good_one() -> None:
     check_viewer_filter(Good, TALK)
 
 
+class Line:
+    """Everything on it is typed."""
+
+    def __init__(self, mode: Mode) -> None:
+        self.mode, self.inputs = mode, 0
+
+    def feed(self, data: bytes) -> bytes:
+        self.inputs += len(data)
+        return data if self.mode is Mode.INTERACT else b""
+
+
+def test_a_protocol_without_chatter() -> None:
+    check_viewer_filter(Line, [Said(b"root\r", is_input=True)])
+
+
 class LetsKeysThrough(Good):
     def one(self, message: bytes) -> bytes:
         self.inputs += message[:1] == b"k"
@@ -155,7 +170,7 @@ class Echoes(Good):
         (Shares, TALK, "what went on is not what should have"),
         (Stumbles, TALK, "garbage behind 0 messages: KeyError, not ViewerRefused"),
         (Echoes, TALK, "garbage behind 0 messages: more went on than was sent"),
-        (Good, [Said(b"p")], "the conversation lacks one kind"),
+        (Good, [Said(b"p")], "the conversation has no input"),
     ],
 )
 def test_wrong_ones(wrong: Callable[[Mode], Good], talk: list[Said], said: str) -> None:
