@@ -79,19 +79,23 @@ class ConsoleProvider(ABC):
     def from_config(cls, config: Mapping[str, Any], *, shared: Shared) -> Self:
         """Build from the operator's table, which ``config_schema`` has already accepted.
 
+        The default passes the table's keys on as arguments.
+
         Args:
             config: The table as plain data; relative paths in it are already absolute.
             shared: For what several providers of one kit use together; let go of it in ``aclose``.
 
         Raises:
-            ConfigError: a value is wrong in a way that no schema can say.
+            ConfigError: a value is wrong in a way that no schema can say; its problems' paths begin at
+                the table: ``ConfigError([Problem(path="server", message="has a port that is none")])``.
         """
         return cls(**config)
 
     async def check(self, request: ConsoleRequest) -> None:
         """Say early, when the URL is made, that a console cannot be had. Default: say nothing.
 
-        Opens nothing and takes no ticket.
+        Opens nothing and takes no ticket. Cancelled after ``KitSettings.check_seconds``, as are ``open``,
+        ``adopt`` and ``connect_info``; then the viewer reads ``console_unavailable``.
 
         Raises:
             UnknownServer: the provider does not know the server; the next provider is asked.
@@ -167,7 +171,8 @@ class ConsoleProvider(ABC):
         bytes pass as they are, and each of them counts as input.
 
         Args:
-            endpoint: What ``open`` or ``adopt`` gave.
+            endpoint: What ``open`` or ``adopt`` gave. Where the provider has several pairs, it tells which
+                this is: by its path, or by a subclass.
             mode: What the viewer may do. In mode INTERACT the filter must pass every byte at once and
                 unchanged; it only counts.
         """

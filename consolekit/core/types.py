@@ -126,7 +126,8 @@ class ConsoleRequest:
 
     Attributes:
         key: Which pair.
-        server_id: Which server, in the words of its provider.
+        server_id: Which server, in the words of its provider: letters, digits and ``._:@-``, beginning with
+            a letter, a digit or ``_``, at most 128.
         subject: For whom (a user or service), as the caller of the API names it.
         mode: Whether the viewer may do something there, or only look.
         params: What else the provider's ``params_schema`` allows; read-only.

@@ -144,6 +144,7 @@ class Cluster:
                     )
         return status, bytes(body)
 
+    # [errors]
     def _object(self, status: int, answer: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         if status == 401:
             raise HypervisorLoginFailed(f"{self.host}: the API server does not know the token (401)")
@@ -160,6 +161,7 @@ class Cluster:
             return None
         raise HypervisorFault(f"{self.host}: the API server answers {status}")
 
+    # [end]
     def _tls(self) -> ssl.SSLContext:
         try:
             return ssl.create_default_context(cafile=self.ca_file)

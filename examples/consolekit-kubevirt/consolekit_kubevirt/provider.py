@@ -88,6 +88,7 @@ class KubeVirtProvider(ConsoleProvider):
             token_file=token_file or _ACCOUNT / "token",
         )
 
+    # [config]
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, shared: Shared) -> Self:
         """Build from the operator's table.
@@ -103,6 +104,7 @@ class KubeVirtProvider(ConsoleProvider):
             raise ConfigError([Problem(path="server", message="the port must be 0 to 65535")]) from None
         return provider
 
+    # [check]
     async def check(self, request: ConsoleRequest) -> None:
         """Say early what virt-api would refuse later, in words that the viewer's page has.
 
@@ -125,6 +127,7 @@ class KubeVirtProvider(ConsoleProvider):
             raise ConsoleNotSupported(f"{request.server_id} has {switch} = false")
         _must_run(request.server_id, _within(instance, "status", "phase"))
 
+    # [open]
     async def open(self, request: ConsoleRequest) -> Endpoint:
         """Say where the console is, with the token as it is now.
 
@@ -145,6 +148,7 @@ class KubeVirtProvider(ConsoleProvider):
             exclusive=True,
         )
 
+    # [refused]
     def refused(self, endpoint: Endpoint, status: int) -> ProviderError | None:
         """Say what virt-api means: ``check`` has seen the instance a moment before."""
         if status == 401:
@@ -157,12 +161,14 @@ class KubeVirtProvider(ConsoleProvider):
             return ServerBusy("the instance ends or starts (400)")
         return None
 
+    # [filter]
     def viewer_filter(self, endpoint: Endpoint, mode: Mode) -> ViewerFilter:
         """QEMU's RFB from the first byte, or a line on which every byte is a key."""
         if endpoint.path.endswith("/vnc"):
             return RfbFilter(mode, begins=Begins.VERSION)
         return _LineFilter(mode)
 
+    # [end]
     async def _explain_none(self, namespace: str, name: str) -> None:
         # A machine that is switched off has no instance; it is known all the same.
         try:
