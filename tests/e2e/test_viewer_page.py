@@ -77,7 +77,7 @@ ENDINGS = {
     4003: "The connection was too slow",
     4005: "Opened somewhere else",
     4006: "The server\u2019s console did not start",
-    4010: "Another viewer may have this console",
+    4010: "The server let go of this viewer",
     4999: "The console was closed",
 }
 FINAL = {1002, 1003, 1007, 1009, 4000, 4001, 4002, 4005}

@@ -41,9 +41,9 @@ export const CLOSE_CODES = {
   4007: {title: 'The server broke the connection’s rules',
          text: 'It sent something that is not websocket traffic.', again: true},
   4008: {title: 'The server may have moved', text: '', retry: true},
-  4010: {title: 'Another viewer may have this console',
-         text: 'Its server lets one viewer in at a time, and ended this connection. Trying again '
-             + 'ends the other’s.', again: true},
+  4010: {title: 'The server let go of this viewer',
+         text: 'It has one viewer at a time: another may have this console now, whose connection '
+             + 'yours would end. Or the machine has stopped.', again: true},
   4009: {title: 'The viewer did what this console does not allow',
          text: `The link is for looking only, and the viewer sent more than that. ${NEW_LINK}`},
 };
