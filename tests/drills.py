@@ -24,7 +24,6 @@ REVOKED = 4000
 WAYS = ("grant by the API", "server by the command", "subject by the command", "session by the command")
 
 Figures = dict[str, Any]
-_STEADY = 3.0
 
 
 def _now() -> float:
@@ -182,7 +181,9 @@ async def killed(fleet: Fleet) -> AsyncIterator[None]:
 AWAY = {"frozen": frozen, "killed": killed}
 
 
-async def outage(fleet: Fleet, how: str, *, viewers: int, seconds: float) -> Figures:
+async def outage(
+    fleet: Fleet, how: str, *, viewers: int, seconds: float = 0.0, steady: float = 0.0
+) -> Figures:
     """Take the store away from live consoles, ask for new ones, give it back, and order a revocation.
 
     Args:
@@ -190,12 +191,12 @@ async def outage(fleet: Fleet, how: str, *, viewers: int, seconds: float) -> Fig
         how: One of ``AWAY``.
         viewers: Live consoles, beside one on each proxy that will be revoked.
         seconds: How long at least; then until all proxies say that they do not hear of revocations.
+        steady: How long new consoles must open, one after the other, until that counts as healed.
     """
     async with AsyncExitStack() as stack:
         live = [await _with(stack, fleet.viewer(f"s{at}")) for at in range(viewers)]
         leavers = [await _with(stack, fleet.viewer(subject="leaver", at=each)) for each in fleet.proxies]
-        for viewer in (*live, *leavers):
-            await viewer.carries()
+        await _carry(*live, *leavers)
         links = [await fleet.link() for _ in fleet.proxies]
         probes = {name: Probe() for name in ("API", "proxy", "HAProxy")}
         keys = [resume_key() for _ in links]
@@ -206,13 +207,12 @@ async def outage(fleet: Fleet, how: str, *, viewers: int, seconds: float) -> Fig
         back = _now()
         async with asyncio.TaskGroup() as group:
             ready = [group.create_task(_when(functools.partial(_hears, each))) for each in fleet.proxies]
-            new = group.create_task(_healed(fleet))
+            new = group.create_task(_healed(fleet, steady))
             order = group.create_task(_order(fleet))
+        await fleet.in_rotation()
         cuts = [await viewer.over() for viewer in leavers]
         again = [await attempt(fleet, link, resume=key) for link, key in zip(links, keys, strict=True)]
-        for viewer in live:
-            if viewer.whole:
-                await viewer.carries()
+        await _carry(*(viewer for viewer in live if viewer.whole))
         return {
             "how": how,
             "away": away,
@@ -235,6 +235,12 @@ async def _with(stack: AsyncExitStack, opening: Awaitable[Viewer]) -> Viewer:
     viewer = await opening
     stack.push_async_callback(viewer.close)
     return viewer
+
+
+async def _carry(*viewers: Viewer) -> None:
+    async with asyncio.TaskGroup() as group:
+        for viewer in viewers:
+            group.create_task(viewer.carries())
 
 
 async def _probed(
@@ -274,14 +280,14 @@ async def _opens(fleet: Fleet) -> bool:
     return (await attempt(fleet, link, resume=resume_key())).status == 101
 
 
-async def _healed(fleet: Fleet) -> tuple[float, float]:
+async def _healed(fleet: Fleet, steady: float) -> tuple[float, float]:
     """When the first new console opened, and from when on all of them did for a while.
 
     The two differ: a front that looks once a second may notice late that nobody was ready.
     """
     first = since = 0.0
     async with asyncio.timeout(PATIENCE):
-        while not since or _now() < since + _STEADY:
+        while not since or _now() < since + steady:
             begun = _now()
             if await _opens(fleet):
                 first, since = first or _now(), since or _now()
@@ -312,7 +318,7 @@ async def _order(fleet: Fleet) -> float:
 
 
 async def death(fleet: Fleet, *, viewers: int, until_forgotten: bool = False) -> Figures:
-    """Kill one of the proxies while consoles are open at all of them; then start it again.
+    """Kill a proxy that has consoles while others have some too; then start it again.
 
     Args:
         fleet: The fleet.
@@ -322,12 +328,12 @@ async def death(fleet: Fleet, *, viewers: int, until_forgotten: bool = False) ->
     """
     async with AsyncExitStack() as stack:
         live = [await _with(stack, fleet.viewer(f"s{at}")) for at in range(viewers)]
-        places = {viewer: (await fleet.proxy_of(viewer.link.grant)).name for viewer in live}
+        places = {viewer: await fleet.proxy_of(viewer.link.grant) for viewer in live}
         sessions = {viewer: await session_of(fleet, viewer) for viewer in live}
-        victim = fleet.proxies[0]
+        victim = places[live[0]]
         victim.kill()
         begun = _now()
-        theirs = [viewer for viewer in live if places[viewer] == victim.name]
+        theirs = [viewer for viewer in live if places[viewer] is victim]
         for viewer in theirs:
             await viewer.over()
         told = _now() - begun
@@ -346,10 +352,10 @@ async def death(fleet: Fleet, *, viewers: int, until_forgotten: bool = False) ->
             unlisted["unlisted_after"] = await _when(forgotten) - begun
         others = [viewer for viewer in live if viewer not in theirs]
         lived = [viewer for viewer in others if viewer.whole]
-        for viewer in lived:
-            await viewer.carries()
+        await _carry(*lived)
         victim.start()
         await victim.answers("/readyz")
+        await fleet.in_rotation()
         return {
             "viewers": len(live),
             "at_the_victim": len(theirs),

@@ -200,6 +200,16 @@ class Fleet:
         said, _ = await process.communicate()
         return process.returncode or 0, said.decode()
 
+    async def in_rotation(self) -> None:
+        """Wait until HAProxy sends consoles to all of them, as far as its log tells."""
+        async with asyncio.timeout(PATIENCE):
+            while "DOWN" in self._states().values():
+                await asyncio.sleep(0.05)
+
+    def _states(self) -> dict[str, str]:
+        said = (self.config.parent / "haproxy.log").read_text()
+        return dict(re.findall(r"Server consolekit/(\w+) is (UP|DOWN)", said))
+
     async def proxy_of(self, grant: str) -> Role:
         """At which of the proxies HAProxy has put a grant's viewer last: the log tells."""
         mark = f'"grant_id": "{grant}"'

@@ -40,7 +40,7 @@ async def test_behind_haproxy_a_viewer_has_its_own_address(four):
 
 @pytest.mark.parametrize("how", drills.AWAY)
 async def test_without_the_store_live_consoles_live_and_new_ones_are_refused(four, how):
-    done = await drills.outage(four, how, viewers=6, seconds=0)
+    done = await drills.outage(four, how, viewers=6)
     assert done["lived"] == done["viewers"], done
     for name, new in done["new"].items():
         assert set(new["statuses"]) == {503}, (name, new)
