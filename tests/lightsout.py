@@ -35,7 +35,7 @@ from consolekit.core.errors import (
     ViewerRefused,
 )
 from consolekit.core.handshake import Send
-from consolekit.testing import Arrives, ProviderContract
+from consolekit.testing import Arrives, ProviderContract, Said
 
 PASSWORD = "c4n4ry-pa55word"
 SERVERS = {"web-1": {"port": 7001, "on": True}, "web-2": {"port": 7002, "on": True}, "db-1": {"on": False}}
@@ -212,7 +212,7 @@ class LightsContract(ProviderContract):
         ({"address": "a:1"}, "password"),
     )
     targets: ClassVar = (Target(host="192.0.2.9", port=7001),)
-    viewer_bytes = b"?ka?kb?"
+    viewer_says: ClassVar = (Said(b"?"), Said(b"ka", is_input=True), Said(b"?"), Said(b"kb", is_input=True))
     secrets: ClassVar = (PASSWORD,)
     fresh_secrets: ClassVar = True
 

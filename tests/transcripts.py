@@ -9,6 +9,7 @@ from consolekit.core.types import Secret
 from consolekit.providers.vnc.security import VncPolicy
 from consolekit.providers.vnc.vncauth import vnc_response
 from consolekit.testing.handshakes import Arrives, Event
+from consolekit.testing.viewerfilters import Said
 
 PASSWORD = "s3cret"
 USERNAME = "operator"
@@ -83,6 +84,16 @@ TLS_USER = policy(password=PASSWORD, username=USERNAME, tls_required=True)
 ANONYMOUS = policy(password=PASSWORD, tls_required=True, anonymous_tls=True)
 ANONYMOUS_NO_PASSWORD = policy(tls_required=True, anonymous_tls=True)
 ANONYMOUS_USER = policy(password=PASSWORD, username=USERNAME, tls_required=True, anonymous_tls=True)
+
+VIEWER_SAYS = (
+    Said(b"\x01"),  # ClientInit (RFC 6143, 7.3.1)
+    Said(bytes([2, 0, 0, 1]) + bytes(4)),  # SetEncodings (7.5)
+    Said(bytes([3, 1]) + bytes(8)),  # FramebufferUpdateRequest
+    Said(bytes([4, 1, 0, 0, 0, 0, 0, 65]), is_input=True),  # KeyEvent
+    Said(bytes([5, 1, 0, 9, 0, 9]), is_input=True),  # PointerEvent
+    Said(bytes([6, 0, 0, 0, 0, 0, 0, 2]) + b"hi", is_input=True),  # ClientCutText
+)
+"""What a viewer sends behind the handshake."""
 
 LOGINS: dict[str, tuple[VncPolicy, Events]] = {
     "none 3.8": (NO_PASSWORD, [*greeting(8), says(b"\x01\x01"), hears(b"\x01"), says(OK)]),

@@ -230,11 +230,11 @@ WRONG = {
     LooksUpTheAnswer: {"test_the_handshake_stands_every_delivery"},
     OffersLookingWithoutAFilter: {
         "test_looking_only_has_its_filter",
-        "test_a_looking_viewers_bytes_go_through_alike",
+        "test_the_viewer_filter_stands_every_delivery",
     },
     SharesItsFilter: {"test_looking_only_has_its_filter"},
     DropsWhatItDoesNotKnow: {"test_an_acting_viewers_bytes_pass_unchanged"},
-    TakesAPieceForAMessage: {"test_a_looking_viewers_bytes_go_through_alike"},
+    TakesAPieceForAMessage: {"test_the_viewer_filter_stands_every_delivery"},
     ShowsTheTicket: {"test_no_repr_holds_a_secret"},
     KeepsTextForASecret: {"test_no_repr_holds_a_secret"},
 }

@@ -19,6 +19,7 @@ from consolekit.testing.background import Background
 from consolekit.testing.handshakes import Transcript
 from consolekit.testing.places import BadPlace, Manner
 from consolekit.testing.validatorchecks import answer
+from consolekit.testing.viewerfilters import Said
 
 _Checks = TypeVar("_Checks", bound="ProviderChecks")
 _POLL_SECONDS = 0.005
@@ -60,7 +61,7 @@ class ProviderChecks:
         wrong_params: Parameters that are refused, each with the place that the refusal must name.
         wrong_config: Tables that are refused, likewise; a place such as ``servers.web-1.address``.
         targets: Places as others name them, which the provider adopts; empty if it adopts none.
-        viewer_bytes: What a viewer sends behind the handshake, for the filter; empty if there is no filter.
+        viewer_says: What a viewer sends behind the handshake, for the filter; empty if there is no filter.
         secrets: Texts that nobody may ever see, such as the password in ``config``. What endpoints carry
             as ``Secret`` is looked for by itself.
         fresh_secrets: Whether each ``open`` takes a ticket of its own.
@@ -81,7 +82,7 @@ class ProviderChecks:
     wrong_params: Sequence[tuple[Mapping[str, Any], str]] = ()
     wrong_config: Sequence[tuple[Mapping[str, Any], str]] = ()
     targets: Sequence[Target] = ()
-    viewer_bytes: bytes = b""
+    viewer_says: Sequence[Said] = ()
     secrets: Sequence[str] = ()
     fresh_secrets: ClassVar[bool] = False
     knows_its_servers: ClassVar[bool] = True
