@@ -232,7 +232,10 @@ WRONG = {
         "test_looking_only_has_its_filter",
         "test_the_viewer_filter_stands_every_delivery",
     },
-    SharesItsFilter: {"test_looking_only_has_its_filter"},
+    SharesItsFilter: {
+        "test_looking_only_has_its_filter",
+        "test_the_viewer_filter_stands_every_delivery",
+    },
     DropsWhatItDoesNotKnow: {"test_an_acting_viewers_bytes_pass_unchanged"},
     TakesAPieceForAMessage: {"test_the_viewer_filter_stands_every_delivery"},
     ShowsTheTicket: {"test_no_repr_holds_a_secret"},
