@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -9,8 +10,9 @@ import socketserver
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 import pytest
@@ -23,7 +25,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from promserver import Prometheus, dashboard, scraping
 from served import SETTINGS, Served, serving
 from websockets import Subprotocol
-from websockets.sync.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from consolekit.core.types import ConsoleKey
 from consolekit.proxy.metrics import Metrics, Sources
@@ -34,6 +36,7 @@ ALERTS = ROOT / "deploy" / "alerts.yaml"
 RULES = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
 COMPARED = re.compile(r"(?P<left>.+) (?:>|<) [\d.* ]+", re.DOTALL)
 VERSION = b"RFB 003.008\n"
+T = TypeVar("T")
 
 
 class Rfb(socketserver.StreamRequestHandler):
@@ -67,33 +70,41 @@ class Rig:
     site: Served
     prometheus: Prometheus
     tls: ssl.SSLContext
+    loop: asyncio.AbstractEventLoop
 
-    def console(self, server: str) -> ClientConnection:
-        url = str(self.site.link(server)["url"])
-        return self.open(re.sub(r".*#", "", url))
+    def link(self, server: str) -> str:
+        """What stands behind the # of a link."""
+        return str(self.site.link(server)["url"]).rpartition("#")[2]
 
-    def open(self, fragment: str) -> ClientConnection:
+    def do(self, coroutine: Coroutine[object, object, T]) -> T:
+        """Run it on the loop of the viewers: websockets' other client, with threads, loses data over TLS."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
+
+    async def look(self, fragment: str) -> ClientConnection:
+        """A viewer that has a screen."""
         url = self.site.urls["proxy"].replace("https", "wss") + "/ws?" + fragment
-        return connect(url, subprotocols=[Subprotocol("binary")], ssl=self.tls, open_timeout=30)
+        viewer = await connect(url, subprotocols=[Subprotocol("binary")], ssl=self.tls, proxy=None)
+        await play(viewer)
+        return viewer
 
-    def refused(self, status: int, open_it: object) -> None:
+    def refused(self, status: int, fragment: str) -> None:
         with pytest.raises(websockets.exceptions.InvalidStatus) as caught:
-            open_it()  # type: ignore[operator]
+            self.do(self.look(fragment))
         assert caught.value.response.status_code == status
 
 
-def look(viewer: ClientConnection) -> None:
+async def play(viewer: ClientConnection) -> None:
     """What a viewer does until it has a screen."""
     wanted = [(12, VERSION), (2, b"\x01"), (4, b"\x01"), (24, b"")]
     held = b""
     for size, answer in wanted:
         while len(held) < size:
-            piece = viewer.recv(30)
+            piece = await viewer.recv()
             assert isinstance(piece, bytes)
             held += piece
         held = held[size:]
         if answer:
-            viewer.send(answer)
+            await viewer.send(answer)
 
 
 @pytest.fixture(scope="module")
@@ -115,20 +126,27 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
             serving(folder, providers, settings=settings) as site,
             scraping(folder, site.urls["admin"], rules=ALERTS) as prometheus,
         ):
-            yield Rig(site, prometheus, tls)
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(target=loop.run_forever)
+            thread.start()
+            try:
+                yield Rig(site, prometheus, tls, loop)
+            finally:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+                loop.close()
 
 
 @pytest.fixture(scope="module")
 def busy(rig: Rig) -> Iterator[Rig]:
     """With one that is open, some that were, and some that were refused."""
     for _ in range(3):
-        with rig.console("good") as viewer:
-            look(viewer)
-    rig.refused(401, lambda: rig.open("token=ckt_" + "x" * 43))
-    rig.refused(502, lambda: rig.console("dead"))
-    with rig.console("good") as viewer:
-        look(viewer)
-        yield rig
+        rig.do(rig.do(rig.look(rig.link("good"))).close())
+    rig.refused(401, "token=ckt_" + "x" * 43)
+    rig.refused(502, rig.link("dead"))
+    viewer = rig.do(rig.look(rig.link("good")))
+    yield rig
+    rig.do(viewer.close())
 
 
 @pytest.mark.parametrize(
