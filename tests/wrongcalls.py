@@ -82,6 +82,21 @@ class QuotesTheTicket(LightsOut):
             raise type(exc)(f"{exc} (ticket {endpoint.secret.reveal()})") from exc
 
 
+class KnowsTwoStatusesOnly(LightsOut):
+    def refused(self, endpoint, status):
+        return {401: ConsoleUnavailable("who?"), 403: ConsoleUnavailable("no")}[status]
+
+
+class SaysARefusalInAWord(LightsOut):
+    def refused(self, endpoint, status):
+        return "no" if status == 403 else None
+
+
+class QuotesTheTicketOfARefusal(LightsOut):
+    def refused(self, endpoint, status):
+        return ConsoleUnavailable(f"{endpoint.secret.reveal()} is no good ({status})")
+
+
 class ClosesOnce(LightsOut):
     closed = False
 
@@ -221,6 +236,9 @@ WRONG = {
     LogsThePassword: {"test_no_log_holds_a_secret"},
     QuotesThePassword: {"test_no_exception_text_holds_a_secret"},
     QuotesTheTicket: {"test_no_exception_text_holds_a_secret"},
+    KnowsTwoStatusesOnly: {"test_a_refused_websocket_is_said_in_our_words"},
+    SaysARefusalInAWord: {"test_a_refused_websocket_is_said_in_our_words"},
+    QuotesTheTicketOfARefusal: {"test_a_refused_websocket_is_said_in_our_words"},
     ClosesOnce: {"test_closing_twice_is_no_error"},
     KeepsItsLock: {CANCELLED},
     SwallowsCancellation: {CANCELLED, "test_a_silent_hypervisor_is_given_up"},

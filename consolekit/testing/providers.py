@@ -45,6 +45,7 @@ from consolekit.testing.viewerfilters import check_viewer_filter
 
 _NO_SERVERS = ("0", "x" * 128, "a:b@c.d-e_f", "..", "web-1.")
 _PLACES = ("", " ", "a b", "a\r\nb", "::1%", "[::1]", "a/b", "user@host", "\0", "x" * 300)
+_REFUSALS = (100, 200, 302, *range(400, 430), 451, *range(500, 512), 599)
 _NOISE = bytes(range(256)) * 8
 
 
@@ -165,6 +166,26 @@ class ProviderContract(ProviderForms, ProviderStress):
         except ConsoleNotImplemented:
             return
         assert isinstance(target, Target), f"named gave {target!r}, not a Target"
+        await self.within(provider.close(endpoint))
+
+    @check
+    async def test_a_refused_websocket_is_said_in_our_words(self, provider: ConsoleProvider) -> None:
+        """Whatever HTTP status its server answers: a ProviderError without a secret, or None."""
+        endpoint = await self.good(provider)
+        hidden = self.hidden(endpoint)
+        for status in _REFUSALS:
+            try:
+                said = provider.refused(endpoint, status)
+            except Exception as exc:
+                raise AssertionError(f"refused of status {status} raised {exc!r}: give it, or None") from exc
+            assert said is None or isinstance(said, ProviderError), (
+                f"refused of status {status} gave {said!r}: give a ProviderError, or None"
+            )
+            if said is not None:
+                text = whole_text(said)
+                assert not [needle for needle in hidden if needle in text], (
+                    f"refused of status {status} quotes a secret"
+                )
         await self.within(provider.close(endpoint))
 
     @check
