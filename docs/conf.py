@@ -34,7 +34,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(collections|asyncio|pathlib|typing|types|enum|attrs?|abc|socket|ssl|ipaddress|tornado|sqlalchemy)\..*",
+        r"(collections|asyncio|contextlib|pathlib|typing|types|enum|attrs?|abc|socket|ssl|ipaddress|tornado"
+        r"|sqlalchemy)\..*",
     ),
     (r"py:.*", r"prometheus_client\..*|PluginManager"),
     (r"py:.*", r"(Path|Any|Self|Mapping|Sequence|Generator|Final|ClassVar|Awaitable|Callable|T)"),
