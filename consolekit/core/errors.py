@@ -38,9 +38,8 @@
                             PeerClosed, HandshakeTimeout
        |- ViewerRefused             it sent what its console does not let through
 
-``str(error)`` is always safe to log: no class puts a secret or a token in its text. ``code`` is a
-stable slug (metric label, log key, problem type). ``title`` is what anybody outside may read;
-``status`` is the HTTP status that fits where the error reaches HTTP.
+``str(error)`` is always safe to log: no class puts a secret or a token in its text. ``code`` is a stable slug
+(metric label, log key, problem type); ``title`` is for anybody outside, ``status`` fits if it reaches HTTP.
 """
 
 from __future__ import annotations
