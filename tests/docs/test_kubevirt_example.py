@@ -30,10 +30,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**env, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
 
 
-def test_it_passes_its_own_tests(installed: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", sorted(path.name for path in (EXAMPLE / "tests").glob("test_*.py")))
+def test_it_passes_its_own_tests(installed: dict[str, str], tmp_path: Path, file: str) -> None:
     parts.require("qemu-system-x86_64", "qemu-system-x86")
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-c", str(EXAMPLE / "pyproject.toml")]
-    run(sys.executable, "-m", "pytest", *options, str(EXAMPLE / "tests"), env=installed, cwd=tmp_path)
+    run(sys.executable, "-m", "pytest", *options, str(EXAMPLE / "tests" / file), env=installed, cwd=tmp_path)
 
 
 def test_an_operator_finds_and_configures_it(installed: dict[str, str], tmp_path: Path) -> None:
