@@ -230,9 +230,12 @@ class Decoder(FrameHeaders):
                 if not usual or left > self._max_message:
                     at = self._read_header(view, at, size)
                     continue
-                self._mask = bytes(view[body - 4 : body])
-                self._opcode = _BINARY
-                at = body
+                key, end = bytes(view[body - 4 : body]), body + left
+                if end <= size:  # all of it is here: nothing to be remembered
+                    view[out : out + left] = _mask(key, bytes(view[body:end]))
+                    at, out = end, out + left
+                    continue
+                self._mask, self._opcode, at = key, _BINARY, body
             count = min(left, size - at, _AT_ONCE)
             data = _mask(self._mask, bytes(view[at : at + count]))
             at += count
