@@ -159,7 +159,7 @@ async def test_what_tornado_refuses_it_does_not_quote(caplog):
     assert "CANARY" not in caplog.text
 
 
-async def test_out_of_descriptors_it_neither_spins_nor_fills_the_log_and_then_recovers():
+async def test_case_48_out_of_descriptors_it_neither_spins_nor_fills_the_log_and_then_recovers():
     script = Path(__file__).parents[2] / "starving.py"
     child = await asyncio.create_subprocess_exec(
         sys.executable, str(script), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
