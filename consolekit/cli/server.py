@@ -24,6 +24,7 @@ from tornado.web import Application
 from consolekit.api.app import make_api
 from consolekit.api.callers import Callers, KeyEntry
 from consolekit.cli import logs
+from consolekit.cli.loop import new_loop
 from consolekit.cli.notify import ServiceManager
 from consolekit.cli.report import report
 from consolekit.cli.worker import PARENT
@@ -271,7 +272,8 @@ def run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> int:
     Raises:
         ConsoleKitError: what the operator has to mend; nothing is served.
     """
-    return asyncio.run(_run(config, kit, proxy=proxy, api=api))
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_run(config, kit, proxy=proxy, api=api))
 
 
 async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> int:
