@@ -23,6 +23,7 @@ EXCUSED = {
 #: How the docstring of a module of each layer begins.
 LAYERS = {
     "api": "API",
+    "asgi": "ASGI",
     "auth": "Auth",
     "cli": "CLI",
     "client": "Client",

@@ -18,7 +18,7 @@ from consolekit.core.errors import ConsoleKitError
 from consolekit.core.networks import NOWHERE
 from consolekit.http.forwarded import viewer_address
 from consolekit.http.headers import MAX_HEADER_LINE, MAX_HEADERS, MAX_URI, SAFE_HEADERS
-from consolekit.http.problems import CONTENT_TYPE, problem_of, problem_of_status
+from consolekit.http.problems import CONTENT_TYPE, headers_of, problem_of, problem_of_status
 
 _log = logging.getLogger(__name__)
 
@@ -106,13 +106,8 @@ class Handler(RequestHandler):
         self.set_status(document["status"])
         if document["status"] == 405:
             self.set_header("Allow", ", ".join(self.allowed_methods()))
-        if document["status"] == 401:
-            self.set_header("WWW-Authenticate", "Bearer")
-        if document["status"] == 426:  # RFC 9110, 15.5.22 and RFC 6455, 4.4
-            self.set_header("Upgrade", "websocket")
-            self.set_header("Sec-WebSocket-Version", "13")
-        if document["status"] in (429, 503):
-            self.set_header("Retry-After", "5")
+        for name, value in headers_of(document["status"]).items():
+            self.set_header(name, value)
         self.set_header("Cache-Control", "no-store")  # also where the thing itself may be kept
         self.set_header("Content-Type", CONTENT_TYPE)
         self.set_header("Content-Length", len(body))

@@ -6,6 +6,7 @@ stays in the log.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,17 @@ _PHRASES = {
     422: "Unprocessable Content",
     500: "Internal",
 }
+
+
+def headers_of(status: int) -> Mapping[str, str]:
+    """What HTTP wants beside a problem document of this status; ``Allow`` is the handler's to know."""
+    if status == HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": "Bearer"}
+    if status == HTTPStatus.UPGRADE_REQUIRED:  # RFC 9110, 15.5.22 and RFC 6455, 4.4
+        return {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        return {"Retry-After": "5"}
+    return {}
 
 
 def problem_of(error: ConsoleKitError) -> dict[str, Any]:

@@ -101,3 +101,11 @@ def test_a_tornado_portal_with_a_console_in_its_page(page: Page, screen: RfbServ
         expect(page.locator("#state")).to_have_text("connected")
         see_and_type(page, screen)
     expect(page.locator("#state")).to_have_text("closed")
+
+
+def test_a_fastapi_portal_with_a_console_in_its_page(page: Page, screen: RfbServer) -> None:
+    with running("fastapi_app", screen) as url:
+        page.goto(url)
+        expect(page.locator("#state")).to_have_text("connected")
+        see_and_type(page, screen)
+    expect(page.locator("#state")).to_have_text("closed")
