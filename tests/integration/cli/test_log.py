@@ -94,11 +94,13 @@ def test_a_refusal_says_why_and_to_whom(tmp_path: Path, providers: str) -> None:
 
 
 @contextlib.contextmanager
-def served_to_nobody(directory: Path, providers: str, stderr: IO[bytes] | int) -> Iterator[Served]:
+def served_to_nobody(
+    directory: Path, providers: str, stderr: IO[bytes] | int, *, workers: int = 0
+) -> Iterator[Served]:
     """``consolekit serve`` whose log nobody reads; it must begin and end well all the same."""
     names = ("proxy", "api", "admin")
     urls = {name: f"http://127.0.0.1:{free_port()}" for name in names}
-    text = SETTINGS
+    text = SETTINGS.replace("workers = 0", f"workers = {workers}")
     for url in urls.values():
         text = text.replace("127.0.0.1:0", url.removeprefix("http://"), 1)
     config = directory / "consolekit.toml"
@@ -141,13 +143,14 @@ def carries(site: Served) -> None:
         assert viewer.recv(30) == b"hello"
 
 
-def test_a_pipe_that_nobody_reads_stops_no_console(tmp_path: Path, providers: str) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_pipe_that_nobody_reads_stops_no_console(tmp_path: Path, providers: str, workers: int) -> None:
     reading, writing = os.pipe()
     size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     with (
         open(reading, "rb") as unread,
         open(writing, "wb") as stderr,
-        served_to_nobody(tmp_path, providers, stderr) as site,
+        served_to_nobody(tmp_path, providers, stderr, workers=workers) as site,
     ):
         while room(unread, size) > 1000:  # a line is longer than what is left, or is about to be
             carries(site)
