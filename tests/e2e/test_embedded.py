@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +19,7 @@ import pytest
 from esxihost import in_background
 from parts import missing
 from playwright.sync_api import Page, expect
+from served import SETTINGS, serving
 
 from consolekit import web
 from consolekit.testing.rfbserver import RfbServer
@@ -22,6 +27,7 @@ from consolekit.testing.rfbserver import RfbServer
 pytestmark = [pytest.mark.browser, pytest.mark.external]
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+CONNECTED = "body[data-state=connected]"
 COLOURS = """() => {
   const canvas = document.querySelector('#screen canvas');
   if (!canvas || !canvas.width) return 0;
@@ -95,12 +101,24 @@ def see_and_type(page: Page, screen: RfbServer) -> None:
         page.screenshot(path=Path(folder) / f"{page.title()}.png")
 
 
+def see_our_page(page: Page, portal: str) -> None:
+    """The gateway's own page is under the prefix too, with all that it loads."""
+    answer = page.request.post(f"{portal}servers/web-1/console").json()
+    token = answer["protocols"][1].removeprefix("consolekit.token.")
+    page.goto(f"{portal}consoles/console/#token={token}&server=web-1&protocol=vnc&type=novnc")
+    page.wait_for_selector(CONNECTED)
+    page.reload()  # the same browser comes back with its resume key
+    page.wait_for_selector(CONNECTED)
+    page.wait_for_function(f"({COLOURS})() > 2")
+    page.goto("about:blank")  # nothing is left to be waited for
+
+
 def test_a_tornado_portal_with_a_console_in_its_page(page: Page, screen: RfbServer) -> None:
     with running("tornado_app", screen) as url:
         page.goto(url)
         expect(page.locator("#state")).to_have_text("connected")
         see_and_type(page, screen)
-    expect(page.locator("#state")).to_have_text("closed")
+        see_our_page(page, url)
 
 
 def test_a_fastapi_portal_with_a_console_in_its_page(page: Page, screen: RfbServer) -> None:
@@ -108,4 +126,42 @@ def test_a_fastapi_portal_with_a_console_in_its_page(page: Page, screen: RfbServ
         page.goto(url)
         expect(page.locator("#state")).to_have_text("connected")
         see_and_type(page, screen)
-    expect(page.locator("#state")).to_have_text("closed")
+        see_our_page(page, url)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def django_portal(config: Path) -> Iterator[str]:
+    """Run the example as the process that it is; its address."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "django_portal.py"), str(config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().removeprefix("open ").strip()
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "")
+
+
+def test_a_django_portal_sends_the_browser_to_a_console(
+    page: Page, screen: RfbServer, tmp_path: Path
+) -> None:
+    server = f'[providers.lab]\nuse = "vnc"\n[providers.lab.servers.web-1]\naddress = "{screen.address}"\n'
+    settings = SETTINGS.replace(
+        '[proxy]\nworkers = 0\nlisten = "127.0.0.1:0"',
+        f'[proxy]\nworkers = 0\nlisten = "127.0.0.1:{free_port()}"',
+    )
+    with serving(tmp_path, server, settings=settings), django_portal(tmp_path / "consolekit.toml") as portal:
+        page.goto(portal)
+        assert page.get_by_text("db-1").count() == 0
+        page.get_by_role("button", name="Console").click()
+        page.wait_for_selector(CONNECTED)
+        see_and_type(page, screen)
+        forged = page.request.post(f"{portal}servers/web-1/console")
+        assert forged.status == 403
