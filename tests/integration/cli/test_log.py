@@ -13,12 +13,13 @@ import termios
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import pytest
 from dbservers import free_port
+from parts import missing, require
 from served import COMMAND, SETTINGS, Served, call, serving
 from websockets import Subprotocol
 from websockets.sync.client import ClientConnection, connect
@@ -95,17 +96,26 @@ def test_a_refusal_says_why_and_to_whom(tmp_path: Path, providers: str) -> None:
 
 @contextlib.contextmanager
 def served_to_nobody(
-    directory: Path, providers: str, stderr: IO[bytes] | int, *, workers: int = 0
+    directory: Path,
+    providers: str,
+    stderr: IO[bytes] | int,
+    *,
+    workers: int = 0,
+    within: Sequence[str] = (),
+    tokens: str = "tokens.db",
 ) -> Iterator[Served]:
-    """``consolekit serve`` whose log nobody reads; it must begin and end well all the same."""
+    """``consolekit serve`` whose log nobody reads; it must begin and end well all the same.
+
+    ``within`` is a command that becomes the one which follows; ``tokens`` is the store's file.
+    """
     names = ("proxy", "api", "admin")
     urls = {name: f"http://127.0.0.1:{free_port()}" for name in names}
-    text = SETTINGS.replace("workers = 0", f"workers = {workers}")
+    text = SETTINGS.replace("workers = 0", f"workers = {workers}").replace("tokens.db", tokens)
     for url in urls.values():
         text = text.replace("127.0.0.1:0", url.removeprefix("http://"), 1)
     config = directory / "consolekit.toml"
     config.write_text(text + providers)
-    command = [*COMMAND, "serve", "--config", str(config)]
+    command = [*within, *COMMAND, "serve", "--config", str(config)]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr
     ) as process:
@@ -139,8 +149,12 @@ def figure(site: Served, name: str) -> float:
 def carries(site: Served) -> None:
     """A console opens, says back what it hears, closes."""
     with console(site) as viewer:
-        viewer.send(b"hello")
-        assert viewer.recv(30) == b"hello"
+        says_back(viewer)
+
+
+def says_back(viewer: ClientConnection) -> None:
+    viewer.send(b"hello")
+    assert viewer.recv(30) == b"hello"
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -183,3 +197,49 @@ def test_a_closed_pipe_stops_no_console(tmp_path: Path, providers: str) -> None:
         carries(site)
         while figure(site, "consolekit_log_lines_lost_total") == 0:
             carries(site)
+
+
+ON_A_DISK = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@" 2>"$0/log"'  # in a mount namespace of its own
+
+
+def status_of_a_link(site: Served) -> int:
+    return site.call("POST", "/servers/a/console", {"protocol": "serial", "type": "serial"})[0]
+
+
+def test_a_full_disk_under_log_and_tokens_ends_no_console_and_heals(tmp_path: Path, providers: str) -> None:
+    unshare, disk = require("unshare", "util-linux"), tmp_path / "disk"
+    disk.mkdir()
+    within = [unshare, "--mount", "sh", "-c", ON_A_DISK, str(disk)]
+    if subprocess.run([*within, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        missing("a file system of one's own needs root")
+    tokens = str(disk / "tokens.db")
+    with (
+        served_to_nobody(tmp_path, providers, subprocess.DEVNULL, within=within, tokens=tokens) as site,
+        console(site) as viewer,
+    ):
+        says_back(viewer)
+        seen = Path(f"/proc/{site.process.pid}/root{disk}")  # the disk, from outside of its namespace
+        fill(seen / "filler")
+        while status_of_a_link(site) == 200:  # what SQLite and the log had reserved
+            fill(seen / "filler")
+        assert status_of_a_link(site) == 503
+        while figure(site, "consolekit_log_lines_lost_total") == 0:
+            assert status_of_a_link(site) == 503
+        says_back(viewer)
+        (seen / "filler").unlink()
+        while status_of_a_link(site) != 200:
+            time.sleep(0.02)
+        carries(site)
+        says_back(viewer)
+        while "log lines were lost" not in (log := (seen / "log").read_text()):
+            time.sleep(0.02)
+    for told in ("is unavailable: ", "works again", "log lines were lost: nobody took them"):
+        assert told in log
+
+
+def fill(file: Path) -> None:
+    """Take what room there is."""
+    for size in (65536, 1):
+        with contextlib.suppress(OSError), file.open("ab", buffering=0) as filler:
+            while filler.write(bytes(size)):
+                pass
