@@ -1,10 +1,15 @@
-"""Core: who listens to the hooks, and what happens when a listener fails. Knows no entry points."""
+"""Core: who listens to the hooks, and what happens when a listener fails. Knows no entry points.
+
+With ``CONSOLEKIT_TRACE_HOOKS=1`` in the environment each call of a listener is logged: its hook, its name,
+how it ended and how long it took; never a value.
+"""
 
 from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
@@ -13,20 +18,31 @@ import pluggy
 
 from consolekit.core.errors import PermitRefused
 from consolekit.core.hookspecs import PROJECT, HookSpecs
-from consolekit.core.types import Action, Caller, Mode
+from consolekit.core.types import Action, Caller, Clock, Mode, SystemClock
 
 hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 """Decorator that marks an implementation of a hook."""
 
+TRACE_VARIABLE = "CONSOLEKIT_TRACE_HOOKS"
+"""Set to anything but 0, each call of a listener is logged."""
+
+_Call = Callable[[str, pluggy.HookImpl, Mapping[str, Any]], object]
 _log = logging.getLogger(__name__)
 
 
 class Hooks:
-    """One kit's plug-ins; two kits in one process do not see each other."""
+    """One kit's plug-ins; two kits in one process do not see each other.
 
-    def __init__(self) -> None:
+    Args:
+        trace: Log each call of a listener, with its seconds by this clock; default: as the environment says.
+    """
+
+    def __init__(self, *, trace: Clock | None = None) -> None:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(HookSpecs)
+        if trace is None and os.environ.get(TRACE_VARIABLE, "0") not in ("", "0"):
+            trace = SystemClock()
+        self._call: _Call = _call if trace is None else _traced(trace)
 
     def register(self, plugin: object, name: str | None = None) -> None:
         """Add a listener: an object or module with ``@hookimpl`` functions.
@@ -68,14 +84,15 @@ class Hooks:
         """
         for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             try:
-                impl.function(*(arguments[name] for name in impl.argnames))
+                self._call(hook, impl, arguments)
             except Exception:
                 _log.exception("hook failed", extra={"hook": hook, "plugin": impl.plugin_name})
 
     def around(self, step: str, labels: Mapping[str, str]) -> AbstractContextManager[object] | None:
         """What the ``consolekit_step`` want around a step; one that fails is logged and changes nothing."""
         implementations = self._manager.hook.consolekit_step.get_hookimpls()
-        return _Around(implementations, {"step": step, "labels": labels}) if implementations else None
+        arguments = {"step": step, "labels": labels}
+        return _Around(implementations, arguments, self._call) if implementations else None
 
     def permit(
         self, caller: Caller, action: Action, *, server_id: str, subject: str, mode: Mode | None = None
@@ -96,7 +113,7 @@ class Hooks:
         arguments |= {"subject": subject, "mode": mode}
         for impl in reversed(self._manager.hook.consolekit_permit.get_hookimpls()):
             try:
-                reason = impl.function(*(arguments[name] for name in impl.argnames))
+                reason = self._call("consolekit_permit", impl, arguments)
             except Exception as exc:
                 _log.exception("permit hook failed: refused", extra={"plugin": impl.plugin_name})
                 raise PermitRefused(f"{impl.plugin_name} failed") from exc
@@ -107,14 +124,16 @@ class Hooks:
 class _Around(AbstractContextManager[None]):
     """Several context managers that can neither fail nor swallow."""
 
-    def __init__(self, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:
-        self._implementations, self._arguments = implementations, arguments
+    def __init__(
+        self, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any], call: _Call
+    ) -> None:
+        self._implementations, self._arguments, self._call = implementations, arguments, call
         self._entered: list[tuple[AbstractContextManager[object], str]] = []
 
     def __enter__(self) -> None:
         for impl in reversed(self._implementations):
             try:
-                manager = impl.function(*(self._arguments[name] for name in impl.argnames))
+                manager = self._call("consolekit_step", impl, self._arguments)
                 if isinstance(manager, AbstractContextManager):
                     manager.__enter__()
                     self._entered.append((manager, impl.plugin_name))
@@ -130,6 +149,32 @@ class _Around(AbstractContextManager[None]):
             except BaseException as exc:
                 if exc is not value:  # one that passes it on is in order
                     _log.exception("hook failed", extra={"hook": "consolekit_step", "plugin": plugin})
+
+
+def _call(_: str, impl: pluggy.HookImpl, arguments: Mapping[str, Any]) -> object:
+    said: object = impl.function(*(arguments[name] for name in impl.argnames))
+    return said
+
+
+def _traced(clock: Clock) -> _Call:
+    def call(hook: str, impl: pluggy.HookImpl, arguments: Mapping[str, Any]) -> object:
+        begun, outcome = clock.monotonic(), "failed"
+        try:
+            said = _call(hook, impl, arguments)
+            outcome = "done" if said is None else "answered"
+            return said
+        finally:
+            _log.info(
+                "hook called",
+                extra={
+                    "hook": hook,
+                    "plugin": impl.plugin_name,
+                    "outcome": outcome,
+                    "seconds": round(clock.monotonic() - begun, 6),
+                },
+            )
+
+    return call
 
 
 def _is_plain(impl: pluggy.HookImpl) -> bool:

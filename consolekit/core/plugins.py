@@ -3,11 +3,15 @@
 Only names that somebody enabled are imported, each in its own ``try``: stevedore's own managers die on
 ``SystemExit`` and ``AssertionError`` and silently take the last of two distributions that claim a
 name. Listing imports nothing.
+
+With ``CONSOLEKIT_PLUGINS`` in the environment, names separated by commas, other packages' plug-ins that it
+does not name are not imported, whatever configuration enables; empty, none is. Our own are always there.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,6 +31,14 @@ VALIDATORS = "consolekit.token_validators"
 STORES = "consolekit.token_stores"
 HOOKS = "consolekit.hooks"
 
+ALLOW_VARIABLE = "CONSOLEKIT_PLUGINS"
+"""Names of other packages' plug-ins that may be imported, separated by commas; not set: all."""
+
+NOT_ALLOWED = (f"{ALLOW_VARIABLE} does not name it", "add it there, or unset the variable")
+"""Reason and cure where the environment does not let a plug-in be imported."""
+
+_OURS = "consolekit"
+
 
 @attrs.frozen(kw_only=True)
 class PluginInfo:
@@ -45,6 +57,14 @@ class PluginInfo:
     target: str
     distribution: str
     version: str
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the environment lets it be imported."""
+        names = os.environ.get(ALLOW_VARIABLE)
+        if names is None or self.distribution == _OURS:
+            return True
+        return self.name in [name.strip() for name in names.split(",")]
 
 
 def installed(group: str) -> list[PluginInfo]:
@@ -74,7 +94,8 @@ def load(group: str, name: str, expected: type, *, api_version: int | None = Non
     Raises:
         PluginNotFound: no installed distribution offers the name.
         DuplicatePlugin: more than one does.
-        PluginLoadFailed: importing raised anything at all, or it is not a subclass of ``expected``.
+        PluginLoadFailed: importing raised anything at all, it is not a subclass of ``expected``, or the
+            environment does not let it be imported.
         IncompatiblePlugin: it declares another ``api_version``.
     """
     _require_one(group, name)
@@ -98,7 +119,7 @@ def load_object(group: str, name: str) -> object:
     Raises:
         PluginNotFound: no installed distribution offers the name.
         DuplicatePlugin: more than one does.
-        PluginLoadFailed: importing raised anything at all.
+        PluginLoadFailed: importing raised anything at all, or the environment does not let it.
     """
     _require_one(group, name)
     return _import(group, name)
@@ -111,6 +132,8 @@ def _require_one(group: str, name: str) -> None:
     if len(candidates) > 1:
         owners = ", ".join(f"{info.distribution} {info.version}" for info in candidates)
         raise DuplicatePlugin(group, name, f"claimed by {owners}", "uninstall all but one")
+    if not candidates[0].allowed:
+        raise PluginLoadFailed(group, name, *NOT_ALLOWED)
 
 
 def _known(infos: Iterable[PluginInfo]) -> str:

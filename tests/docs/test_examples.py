@@ -187,6 +187,34 @@ def test_an_audit_trail_on_a_full_disk_stops_no_console(
     assert "No space left on device" in failed[0]
 
 
+def test_the_calls_of_hooks_are_traced_on_demand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in as_if_installed("audit-hook", tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AUDIT_FILE", str(tmp_path / "audit.jsonl"))
+    monkeypatch.setenv("CONSOLEKIT_TRACE_HOOKS", "1")
+    with echoing() as address:
+        lab = providers(("a", address))
+        with serving(tmp_path, f'[hooks]\nenabled = ["audit"]\n{lab}') as site:
+            site.link("a", "serial/serial", subject="alice")
+    lines = [json.loads(line) for line in site.log.read_text().splitlines() if '"hook called"' in line]
+    calls = {(line["hook"], line["plugin"], line["outcome"]) for line in lines}
+    assert ("consolekit_request_validated", "audit", "done") in calls
+    assert not [line for line in lines if "alice" in json.dumps(line)]
+
+
+def test_what_the_environment_does_not_name_is_not_imported(tmp_path: Path) -> None:
+    env = as_if_installed("acme-provider", tmp_path)
+    (tmp_path / "machines.json").write_text("{}")
+    (tmp_path / "consolekit.toml").write_text(
+        '[api]\nauthentication = "none"\n\n'
+        '[providers.lab]\nuse = "acme"\ninventory = "machines.json"\npassword = "sesame"\n'
+    )
+    words = ("config", "check", "consolekit.toml")
+    consolekit(*words, env={**env, "CONSOLEKIT_PLUGINS": "acme"}, cwd=tmp_path)
+    with pytest.raises(AssertionError, match="'acme': CONSOLEKIT_PLUGINS does not name it; add it there"):
+        consolekit(*words, env={**env, "CONSOLEKIT_PLUGINS": "other"}, cwd=tmp_path)
+
+
 @pytest.mark.parametrize("name", ["first.toml", "hypervisors.toml", "tokens.toml", "vsphere.toml"])
 def test_configurations_that_are_shown_are_right(name: str, tmp_path: Path) -> None:
     env = {key: value for key, value in os.environ.items() if not key.startswith("CONSOLEKIT_")}

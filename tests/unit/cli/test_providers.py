@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import Result
 
 from consolekit.cli import providers
+from consolekit.core import plugins
 from consolekit.core.plugins import PROVIDERS, PluginInfo
 
 Call = Callable[..., Result]
@@ -35,8 +37,13 @@ def test_configured_ones_first_then_what_could_be(run: Call, file: Path) -> None
     ]
 
 
-def test_verbose(run: Call, file: Path) -> None:
-    assert "must.not:BeImported" in run("providers", "list", "-v", "-c", str(file)).stdout
+def test_verbose_shows_the_contract_and_where_it_is_from(run: Call, file: Path) -> None:
+    lines = run("providers", "list", "-v", "-c", str(file)).stdout.splitlines()
+    assert [line.split()[-2:] for line in lines] == [
+        ["CONTRACT", "FROM"],
+        ["1", "a.b:Vnc"],
+        ["-", "must.not:BeImported"],
+    ]
 
 
 def test_a_failure_with_its_cure(run: Call, file: Path) -> None:
@@ -56,13 +63,54 @@ def test_json(run: Call, file: Path) -> None:
     assert rows[0] == {
         "name": "lab",
         "use": "vnc",
-        "package": "consolekit 1",
+        "distribution": "consolekit",
+        "version": "1",
+        "contract": 1,
         "target": "a.b:Vnc",
         "pairs": ["vnc/novnc"],
         "state": "ok",
         "problems": [],
     }
-    assert rows[1]["state"] == "disabled"
+    assert (rows[1]["state"], rows[1]["contract"]) == ("disabled", None)
+
+
+def test_what_the_environment_does_not_allow_is_told(run: Call, file: Path) -> None:
+    result = run("providers", "list", "-c", str(file), env={"CONSOLEKIT_PLUGINS": ""})
+    assert result.exit_code == 0
+    assert "other: CONSOLEKIT_PLUGINS does not name it; add it there, or unset the variable" in result.stderr
+    assert "vnc: " not in result.stderr
+    allowed = run("providers", "list", "-c", str(file), env={"CONSOLEKIT_PLUGINS": "acme, other"})
+    assert allowed.stderr == ""
+
+
+class TestOneNameOfTwo:
+    """A package that claims a name that is taken."""
+
+    @pytest.fixture(autouse=True)
+    def intruder(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        claims = [VNC, attrs.evolve(VNC, distribution="intruder", version="9", target="x:Y"), OTHER]
+        for module in (providers, plugins):
+            monkeypatch.setattr(module, "installed", lambda group: claims)
+
+    def test_both_are_shown_and_neither_is_used(self, run: Call, file: Path) -> None:
+        result = run("providers", "list", "-c", str(file))
+        assert result.exit_code == 1
+        rows = [line.split() for line in result.stdout.splitlines()[1:]]
+        assert rows[0] == ["lab", "vnc", "consolekit,", "intruder", "1,", "9", "-", "failed"]
+        assert [(row[1], row[2], row[-1]) for row in rows[1:]] == [
+            ("vnc", "consolekit", "shadowed"),
+            ("vnc", "intruder", "shadowed"),
+            ("other", "more", "disabled"),
+        ]
+        assert (
+            "lab: providers.lab.use: 'vnc': claimed by consolekit 1, intruder 9; uninstall" in result.stderr
+        )
+        assert "vnc: intruder 9 claims this name too, so none of them is used; uninstall" in result.stderr
+
+    def test_it_fails_nothing_that_is_not_configured(self, run: Call) -> None:
+        result = run("providers", "list", "--json")
+        assert result.exit_code == 0
+        assert [row["state"] for row in json.loads(result.stdout)] == ["shadowed", "shadowed", "disabled"]
 
 
 def test_none_is_configured(run: Call) -> None:

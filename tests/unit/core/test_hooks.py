@@ -10,6 +10,7 @@ import pytest
 from consolekit.core.errors import PermitRefused
 from consolekit.core.hooks import Hooks, hookimpl
 from consolekit.core.types import Action, Caller
+from consolekit.testing import ManualClock
 
 CALLER = Caller(name="portal")
 
@@ -211,3 +212,53 @@ class TestAround:
         assert left == [fault]
         assert [record.getMessage() for record in caplog.records] == ["hook failed"]
         assert caplog.records[0].__dict__["plugin"] == "failing"
+
+
+class TestTrace:
+    """``CONSOLEKIT_TRACE_HOOKS``."""
+
+    def test_each_call_is_told_with_its_time_and_no_value(self, caplog: pytest.LogCaptureFixture) -> None:
+        clock = ManualClock()
+        hooks = Hooks(trace=clock)
+
+        def refuse(self: object, caller: Caller) -> str:
+            clock.advance(0.25)
+            return "s3cret reason"
+
+        def fail(self: object, code: str) -> None:
+            raise LookupError("s3cret")
+
+        hooks.register(listener("consolekit_permit", refuse), "policy")
+        hooks.register(listener("consolekit_access_refused", fail), "audit")
+        hooks.register(listener("consolekit_access_refused", lambda self: None), "other")
+        with caplog.at_level(logging.INFO), pytest.raises(PermitRefused):
+            ask(hooks)
+        with caplog.at_level(logging.INFO):
+            hooks.notify("consolekit_access_refused", code="token_refused", address="192.0.2.7")
+        calls = [vars(record) for record in caplog.records if record.message == "hook called"]
+        assert [(call["hook"], call["plugin"], call["outcome"], call["seconds"]) for call in calls] == [
+            ("consolekit_permit", "policy", "answered", 0.25),
+            ("consolekit_access_refused", "other", "done", 0.0),
+            ("consolekit_access_refused", "audit", "failed", 0.0),
+        ]
+        assert not [call for call in calls if "s3cret" in repr(call) or "192.0.2.7" in repr(call)]
+
+    @pytest.mark.parametrize(
+        ("value", "told"), [("1", True), ("yes", True), ("0", False), ("", False), (None, False)]
+    )
+    def test_the_environment_switches_it_on(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        value: str | None,
+        told: bool,
+    ) -> None:
+        if value is None:
+            monkeypatch.delenv("CONSOLEKIT_TRACE_HOOKS", raising=False)
+        else:
+            monkeypatch.setenv("CONSOLEKIT_TRACE_HOOKS", value)
+        hooks = Hooks()
+        hooks.register(listener("consolekit_permit", lambda self: None), "policy")
+        with caplog.at_level(logging.INFO):
+            ask(hooks)
+        assert bool(caplog.records) is told

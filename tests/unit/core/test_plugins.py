@@ -126,6 +126,36 @@ def test_only_the_enabled_name_is_imported(group: str, install: Install) -> None
     assert not [name for name in sys.modules if "_evil_" in name]
 
 
+class TestAllowList:
+    """``CONSOLEKIT_PLUGINS``."""
+
+    @pytest.mark.parametrize("names", ["good", "other, good", " good ,"])
+    def test_what_it_names_is_imported(
+        self, group: str, install: Install, monkeypatch: pytest.MonkeyPatch, names: str
+    ) -> None:
+        install("good", PROVIDER)
+        monkeypatch.setenv("CONSOLEKIT_PLUGINS", names)
+        assert plugins.load(group, "good", ConsoleProvider)
+
+    @pytest.mark.parametrize("names", ["", ",", "goo", "Good", "*", "good2"])
+    def test_what_it_does_not_name_is_not(
+        self, group: str, install: Install, monkeypatch: pytest.MonkeyPatch, names: str
+    ) -> None:
+        install("good", "raise SystemExit('imported')")
+        monkeypatch.setenv("CONSOLEKIT_PLUGINS", names)
+        for load in (
+            lambda: plugins.load(group, "good", ConsoleProvider),
+            lambda: plugins.load_object(group, "good"),
+        ):
+            with pytest.raises(PluginLoadFailed, match=r"CONSOLEKIT_PLUGINS does not name it .*unset"):
+                load()
+        assert not [name for name in sys.modules if name.startswith("plug_dist")]
+
+    def test_our_own_are_always_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CONSOLEKIT_PLUGINS", "")
+        assert plugins.load(plugins.PROVIDERS, "vnc", ConsoleProvider)
+
+
 def test_a_name_that_two_claim_is_nobodys(group: str, install: Install) -> None:
     install("vnc", PROVIDER, distribution="honest")
     install("vnc", PROVIDER, distribution="intruder")
