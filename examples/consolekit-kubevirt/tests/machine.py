@@ -12,11 +12,15 @@ from pathlib import Path
 
 @dataclass(kw_only=True)
 class Machine:
-    """A running machine and its monitor."""
+    """A machine and its monitor."""
 
     vnc: Path
     serial: Path
     process: asyncio.subprocess.Process
+
+    async def go(self) -> None:
+        """Let its processor run."""
+        await _say(self.process, "cont")
 
     async def stop(self) -> None:
         """End it, as the end of its domain does."""
@@ -27,7 +31,9 @@ class Machine:
 
 @asynccontextmanager
 async def running(directory: Path, qemu: str) -> AsyncIterator[Machine]:
-    """Start a machine without a disk; its firmware shows its menu on the screen and on the line.
+    """Start a machine without a disk; when it goes, its firmware shows a menu on the screen and on the line.
+
+    It waits for ``go``, because what it says on the line before anybody listens is lost.
 
     Args:
         directory: For the sockets; its path must be short (unix(7): 107 bytes).
@@ -38,7 +44,7 @@ async def running(directory: Path, qemu: str) -> AsyncIterator[Machine]:
         qemu,
         *("-nodefaults", "-machine", "pc,graphics=off", "-m", "32", "-vga", "std"),
         *("-vnc", f"unix:{vnc}", "-serial", f"unix:{serial},server=on,wait=off"),
-        *("-boot", "menu=on,splash-time=60000", "-qmp", "stdio"),
+        *("-boot", "menu=on,splash-time=60000", "-S", "-qmp", "stdio"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -109,7 +109,8 @@ async def test_the_screen_of_a_real_machine(gateway: Gateway, api: VirtApi, web_
 async def test_the_serial_line_of_a_real_machine(gateway: Gateway, web_1: Machine) -> None:
     async with await viewer(gateway, "serial", "serial") as connection:
         stream = Stream(connection)
-        # What the machine said before anybody listened is lost, as it is with KubeVirt.
+        await web_1.go()
+        await stream.until(b"Press ESC")
         await stream.send(b"\x1b")
         await stream.until(b"boot device")
 
