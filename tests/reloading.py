@@ -16,22 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from served import serving
-from swarm import Door, Refused, echoing, tokens
-from workersite import Site, providers, settings
+from swarm import Door, Refused
+from swarmsite import swarming
+from workersite import Site
 
-from consolekit.config.build import build_kit
-from consolekit.config.load import load
-
-LIMITS = """
-[limits]  # all viewers come from one address, for one subject, to one server
-sessions = 20000
-per_server = 20000
-per_subject = 20000
-per_address = 20000
-pending = 5000
-pending_per_address = 5000
-"""
 _PIECE, _PAUSE = 16 * 1024, 0.25  # 64 KiB a second
 
 
@@ -127,20 +115,9 @@ async def under_load(
         most: New connections at most.
         workers: Of the gateway.
     """
-    async with contextlib.AsyncExitStack() as stack:
-        address = await stack.enter_async_context(echoing())
-        text = settings(workers=workers).replace('level = "debug"', 'level = "info"') + LIMITS
-        served = await asyncio.to_thread(
-            stack.enter_context, serving(directory, providers(("a", address)), settings=text)
-        )
-        site = Site(served, directory / "consolekit.toml", contextlib.ExitStack())
-        stack.callback(site.end)
-        await asyncio.to_thread(site.until, lambda: site.readiness()[0] == 200)
-        kit = build_kit(load(site.config, env={}))
-        stack.push_async_callback(kit.aclose)
-        made = iter(await tokens(kit, streams + most))
-        door, over = Door(served.urls["proxy"]), asyncio.Event()
-        result = Load(site, Newcomers(), [Stream() for _ in range(streams)])
+    async with swarming(directory, count=streams + most, workers=workers) as swarm:
+        made, door, over = iter(swarm.tokens), swarm.door, asyncio.Event()
+        result = Load(swarm.site, Newcomers(), [Stream() for _ in range(streams)])
         async with asyncio.TaskGroup() as group:
             for stream in result.streams:
                 group.create_task(stream.run(door, next(made), over))

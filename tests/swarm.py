@@ -156,11 +156,15 @@ class Door:
     Args:
         url: ``http://127.0.0.1:PORT`` of the proxy.
         patience: Seconds until an opening console is given up.
+
+    Attributes:
+        host: Its host.
+        port: Its port.
     """
 
     def __init__(self, url: str, patience: float = 30.0) -> None:
         parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "", parts.port or 80
+        self.host, self.port = parts.hostname or "", parts.port or 80
         self._patience = patience
 
     async def open(self, token: str, on_payload: Callable[[bytes], None] = lambda _: None) -> Console:
@@ -172,7 +176,7 @@ class Door:
             TimeoutError: it did not open in time.
         """
         request = (
-            f"GET /ws HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"
+            f"GET /ws HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n"
             "Connection: Upgrade\r\nUpgrade: websocket\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             f"Sec-WebSocket-Protocol: binary, consolekit.token.{token}\r\n\r\n"
@@ -180,7 +184,7 @@ class Door:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._patience):
             _, console = await loop.create_connection(
-                lambda: Console(request, on_payload), self._host, self._port
+                lambda: Console(request, on_payload), self.host, self.port
             )
             try:
                 await console.opened()

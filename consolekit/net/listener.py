@@ -7,7 +7,7 @@ connections that have shown nothing yet (in all and per address); and no spinnin
 from __future__ import annotations
 
 import asyncio
-import errno
+import contextlib
 import logging
 import os
 import socket
@@ -23,7 +23,7 @@ from consolekit.core.errors import ConsoleKitError
 from consolekit.core.networks import NOWHERE, Networks, canonical
 from consolekit.net.channels import Channel, SocketChannel, start_tls
 from consolekit.net.proxyprotocol import MOST_BYTES, ProxyHeader, ProxyProtocolError, parse_header
-from consolekit.net.sockets import readable
+from consolekit.net.sockets import OUT_OF_DESCRIPTORS, readable
 from consolekit.net.stream import ChannelStream
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,6 @@ _ACCEPT_AT_ONCE = 64  # then let the sessions have the loop
 _RETRY_SECONDS = 0.1
 _SETTLE_SECONDS = 0.05
 _BACKLOG = 1024
-_OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 @attrs.frozen(kw_only=True)
@@ -188,11 +187,7 @@ class Listener:
     def _watch(self, sock: socket.socket) -> None:
         if sock not in self._sockets:
             return
-        if self._reserve is None:
-            try:
-                self._reserve = os.open(os.devnull, os.O_RDONLY)
-            except OSError:  # still none to be had
-                pass
+        self._take_reserve()
         asyncio.get_running_loop().add_reader(sock, self._accept, sock)
 
     def _accept(self, listening: socket.socket) -> None:
@@ -202,28 +197,43 @@ class Listener:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as exc:
-                if exc.errno not in _OUT_OF_DESCRIPTORS:
+                if exc.errno not in OUT_OF_DESCRIPTORS:
                     raise
                 self._shed(listening, exc)
                 return
             self._take(sock, canonical(address[0]) if address else "")  # a unix socket's client has none
 
     def _shed(self, listening: socket.socket, exc: OSError) -> None:
-        """Out of descriptors: turn one caller away with the reserve, then look away for a moment."""
-        self.on_refused("descriptors")
+        """Out of descriptors: turn callers away with the reserve, then look away for a moment."""
         loop = asyncio.get_running_loop()
         self._complain(
             logging.ERROR, "cannot accept connections: %s; raise the limit of open files", exc.strerror
         )
-        if self._reserve is not None:
-            os.close(self._reserve)
-            self._reserve = None
-            try:
-                listening.accept()[0].close()
-            except OSError:  # somebody else took the descriptor: the caller waits in the backlog
-                pass
+        for _ in range(_ACCEPT_AT_ONCE):
+            if not self._turn_one_away(listening):
+                break
         loop.remove_reader(listening)
         loop.call_later(_RETRY_SECONDS, self._watch, listening)
+
+    def _turn_one_away(self, listening: socket.socket) -> bool:
+        """With the reserve's descriptor, taken back before anybody else gets it; False if nobody waits."""
+        if self._reserve is None:
+            return False
+        os.close(self._reserve)
+        self._reserve = None
+        try:
+            listening.accept()[0].close()
+        except OSError:  # nobody waits, or a thread was quicker: then the caller stays in the backlog
+            return False
+        finally:
+            self._take_reserve()
+        self.on_refused("descriptors")
+        return True
+
+    def _take_reserve(self) -> None:
+        if self._reserve is None:
+            with contextlib.suppress(OSError):  # none to be had: next time
+                self._reserve = os.open(os.devnull, os.O_RDONLY)
 
     def _complain(self, level: int, message: str, *args: object) -> None:
         """Log what one caller can provoke as often as it likes: once a second."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import select
 import socket
@@ -15,6 +16,8 @@ _KEEPALIVE: Final = (
     (socket.TCP_KEEPINTVL, 5),
     (socket.TCP_KEEPCNT, 3),
 )
+#: What the system says when a process, or all of them, may have no more sockets.
+OUT_OF_DESCRIPTORS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _TCP_INFO: Final = struct.Struct("=24xI28xI")  # linux/tcp.h: tcpi_unacked, tcpi_last_ack_recv (ms)
 
 

@@ -10,9 +10,16 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from consolekit.core.errors import ConnectFailed, ConnectTimeout, EndpointRefused, HostnameMismatch
+from consolekit.core.errors import (
+    ConnectFailed,
+    ConnectTimeout,
+    ConsoleUnavailable,
+    EndpointRefused,
+    HostnameMismatch,
+)
 from consolekit.core.types import Endpoint, TlsPolicy, Transport
 from consolekit.net.channels import Channel, SocketChannel, TlsChannel, start_tls
+from consolekit.net.sockets import OUT_OF_DESCRIPTORS
 from consolekit.proxy.tls import check_pin, context_for
 
 _STAGGER = 0.25  # seconds before the next address is tried beside the last (RFC 8305, 8)
@@ -31,6 +38,7 @@ async def connect(endpoint: Endpoint, *, seconds: float) -> Channel:
 
     Raises:
         ConnectFailed: refused, unreachable, name unknown, socket missing.
+        ConsoleUnavailable: this process may have no more sockets.
         ConnectTimeout: not done within the deadline.
         EndpointRefused: none of its addresses is in the allowed networks.
         CertificateRefused: the certificate is not the right one.
@@ -84,6 +92,8 @@ async def _connect(endpoint: Endpoint) -> socket.socket:
         return await _race(_interleave(addresses))
     except OSError as exc:
         reason = exc.strerror or str(exc)
+        if exc.errno in OUT_OF_DESCRIPTORS:  # our lack, not the server's
+            raise ConsoleUnavailable(f"no connection to {endpoint.address}: {reason}") from exc
         raise ConnectFailed(f"{endpoint.address}: {reason}") from exc
     except (ValueError, OverflowError) as exc:  # a name that is none (IDNA, NUL), a port beyond 65535
         raise ConnectFailed(f"{endpoint.address}: this is no address") from exc

@@ -24,6 +24,7 @@ from consolekit.core.errors import (
     CertificateRefused,
     ConnectFailed,
     ConnectTimeout,
+    ConsoleUnavailable,
     EndpointRefused,
     HandshakeError,
     HostnameMismatch,
@@ -442,6 +443,6 @@ def few_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_case_48_out_of_descriptors_is_a_failure_like_any_other(few_descriptors):
-    with pytest.raises(ConnectFailed, match="Too many open files"):
+async def test_case_48_out_of_descriptors_is_our_lack_and_not_the_servers(few_descriptors):
+    with pytest.raises(ConsoleUnavailable, match="Too many open files"):
         await connect(Endpoint(host="127.0.0.1", port=1), seconds=SECONDS)
