@@ -123,16 +123,21 @@ class Lab:
         )
         return reading, foreign
 
+    def drop(self, peer: Peer, scenario: Scenario) -> None:
+        """End the proxy that the scenario ran through; the next measurement gets a fresh one."""
+        running = self._running.pop((peer.name, scenario.tls), None)
+        if running is not None:
+            self._processes.remove(running.process)
+            _stop(running.process)
+
     def _load_seconds(self) -> float:
         return machine.cpu_seconds(self._target_pids)
 
     def _proxy(self, peer: Peer, scenario: Scenario) -> Running:
         key = (peer.name, scenario.tls)
+        if scenario.fresh:
+            self.drop(peer, scenario)
         running = self._running.get(key)
-        if running is not None and scenario.fresh:
-            self._processes.remove(running.process)
-            _stop(running.process)
-            running = None
         if running is None:
             running = self._running[key] = self._start(peer, tls=scenario.tls)
         return running

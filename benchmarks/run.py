@@ -73,7 +73,12 @@ def _run(lab: Lab, scenario: Scenario, peers: list[Peer], rounds: int, tries: in
             fitted = _fitted(scenario, peer)
             if fitted is None:
                 continue
-            figures = _measured(lab, peer, fitted, tries)
+            try:
+                figures = _measured(lab, peer, fitted, tries)
+            except LabError as exc:  # the others, and the other rounds, go on
+                print(f"{scenario.name:14} {peer.name:11} left out of this round: {exc}", file=sys.stderr)
+                lab.drop(peer, fitted)
+                continue
             write({"scenario": scenario.name, "peer": peer.name, "round": turn, "figures": figures})
             shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items())
             print(f"{scenario.name:14} {peer.name:11} {shown}", file=sys.stderr)
