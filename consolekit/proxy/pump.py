@@ -36,7 +36,7 @@ FROM_SERVER: Final = 192 * 1024
 FROM_CLIENT: Final = 128 * 1024
 """The most that is read of a viewer at once."""
 
-SMALL: Final = 16 * 1024
+SMALL: Final = 4 * 1024
 """The same where frames are tiny: of thousands of them no more is looked at at once."""
 
 _GRACE: Final = 0.75  # seconds a side gets to take our last words
