@@ -84,7 +84,7 @@ def render(records: list[dict[str, Any]]) -> str:
         ours = found.get((row.scenario, _OURS, row.figure))
         theirs = [found.get((row.scenario, peer, row.figure)) for peer in peers]
         if ours is not None:
-            cells = [_plain(ours), *(_compared(ours, value) for value in theirs)]
+            cells = [plain(ours), *(_compared(ours, value) for value in theirs)]
             lines.append(f"| {row.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -92,10 +92,10 @@ def render(records: list[dict[str, Any]]) -> str:
 def _compared(ours: float, theirs: float | None) -> str:
     if theirs is None:
         return "-"
-    return f"{_plain(theirs)} (x{_plain(ours / theirs)})" if ours > 0 and theirs > 0 else _plain(theirs)
+    return f"{plain(theirs)} (x{plain(ours / theirs)})" if ours > 0 and theirs > 0 else plain(theirs)
 
 
-def _plain(value: float) -> str:
+def plain(value: float) -> str:
     """Two or three digits that count; memory that shrank did not grow."""
     if value <= 0:
         return "0"
