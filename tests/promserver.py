@@ -23,7 +23,7 @@ from dbservers import free_port
 from parts import require
 
 PATIENCE = 30.0
-SCRAPE_SECONDS = 0.25
+SCRAPE_SECONDS = 0.5
 #: What stands in for the variables of a dashboard.
 VARIABLES = {"$job": "consolekit", "$instance": ".+", "$__rate_interval": "5m"}
 
