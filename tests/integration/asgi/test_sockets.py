@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,9 +24,10 @@ from consolekit.asgi import AsgiConsoles, ProxySettings
 from consolekit.auth.memory import MemoryTokenStore
 from consolekit.auth.stored import StoredTokens
 from consolekit.core.provider import ConsoleProvider
-from consolekit.core.types import ConsoleRequest, Endpoint, SystemClock
+from consolekit.core.types import ConsoleRequest, Endpoint, SystemClock, Transport
 from consolekit.proxy.relay import RelaySettings
 from consolekit.proxy.sessions import Limits
+from consolekit.testing.wsserver import WsClosed, accept_of, frame, goodbye, next_data
 
 
 class Audit:
@@ -216,6 +218,47 @@ async def test_draining_tells_the_viewer_and_takes_no_other() -> None:
         with pytest.raises(InvalidStatus) as refused:
             await portal.open(late).__aenter__()
         assert refused.value.response.status_code == 503
+
+
+async def speak_websocket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A console's server that speaks websocket itself, as WebMKS does; echoes, and leaves on ``bye``."""
+    request = await reader.readuntil(b"\r\n\r\n")
+    key = re.search(rb"(?i)sec-websocket-key: (\S+)", request)
+    assert key is not None
+    answer = (
+        f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept_of(key[1].decode())}"
+    )
+    writer.write(f"HTTP/1.1 101 Switching Protocols\r\n{answer}\r\n\r\n".encode())
+    try:
+        while (data := await next_data(reader, writer)) != b"bye":
+            writer.write(frame(data))
+        writer.write(goodbye())
+        await reader.read()
+    except WsClosed:
+        pass
+
+
+async def test_a_console_that_speaks_websocket_itself() -> None:
+    """Its frames pass as they are: both sides here are somebody else's."""
+    async with target(speak_websocket) as place:
+        endpoint = attrs.evolve(place, transport=Transport.WS, path="/ticket")
+        async with mounted(PipeProvider({"demo": endpoint})) as portal:
+            async with portal.open(await portal.token()) as viewer:
+                for data in (b"hello", bytes(range(256)) * 1000):
+                    await viewer.send(data)
+                    got = b""
+                    while len(got) < len(data):
+                        piece = await viewer.recv()
+                        assert isinstance(piece, bytes)
+                        got += piece
+                    assert got == data
+                await viewer.send(b"bye")
+                with pytest.raises(ConnectionClosed) as caught:
+                    await viewer.recv()
+                assert caught.value.rcvd is not None
+                assert caught.value.rcvd.code == 1000
+            await portal.gone()
+            assert [ended.reason for ended in portal.audit.ended] == ["server_closed"]
 
 
 class Slow(ConsoleProvider):
