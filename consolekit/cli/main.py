@@ -30,6 +30,7 @@ _COMMANDS = {
     "config": (f"{_HERE}.settings:config", "Write, check and show the configuration."),
     "key": (f"{_HERE}.keys:key", "Make API keys."),
     "providers": (f"{_HERE}.providers:providers", "See which hypervisors can be reached."),
+    "new-provider": (f"{_HERE}.newprovider:new_provider", "Begin a provider's package, with its tests."),
     "console": (f"{_HERE}.consoles:console", "Make links to consoles, and open them."),
     "sessions": (f"{_HERE}.sessions:sessions", "See and end live consoles."),
     "token": (f"{_HERE}.tokens:token", "Make, check and take back tokens; keep the keys of sealed ones."),
