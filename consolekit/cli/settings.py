@@ -107,8 +107,8 @@ def _cautions(loaded: Loaded) -> list[Problem]:
     viewer = web.status(loaded.config.proxy.web_root)
     if not viewer.present:
         found.append(Problem("proxy.web_root", f"noVNC is missing: {viewer.cure}"))
-    if loaded.file and loaded.file.stat().st_mode & 0o044 and has_secrets(loaded):
-        message = f"holds secrets and others may read it: chmod go-r {loaded.file}"
+    if loaded.file and loaded.file.stat().st_mode & 0o004 and has_secrets(loaded):
+        message = f"holds secrets and everybody may read it: chmod o-r {loaded.file}"
         found.append(Problem(str(loaded.file), message))
     for section, key in (("proxy", loaded.config.proxy.key), ("api", loaded.config.api.key)):
         if key and key.stat().st_mode & 0o004:

@@ -123,12 +123,14 @@ def test_check_for_a_role(run: Call, file: Path) -> None:
     assert 'tokens.store: is "memory", which no other process sees' in result.stderr
 
 
-def test_check_warns_of_secrets_that_others_can_read(run: Call, file: Path) -> None:
+def test_check_warns_of_secrets_that_everybody_can_read(run: Call, file: Path) -> None:
     assert "warning" not in run("config", "check", str(file)).stderr
+    file.chmod(0o640)
+    assert "warning" not in run("config", "check", str(file)).stderr, "a group is somebody's decision"
     file.chmod(0o644)
     result = run("config", "check", str(file))
     assert result.exit_code == 0
-    assert "holds secrets and others may read it: chmod go-r" in result.stderr
+    assert "holds secrets and everybody may read it: chmod o-r" in result.stderr
 
 
 def test_check_warns_of_a_private_key_that_everybody_can_read(
