@@ -13,7 +13,7 @@ from consolekit.core.types import Clock, Grant, Revocation, SessionInfo
 _T = TypeVar("_T")
 
 OPERATIONS: Final = (
-    "grants", "inspect", "keep_sessions", "outcome", "purge", "put", "release", "revoke", "sessions", "take",
+    "grants", "inspect", "keep_sessions", "purge", "put", "release", "revoke", "sessions", "take",
 )  # fmt: skip
 """What is measured; not ``revocations``, which waits for news by design."""
 
@@ -62,10 +62,6 @@ class TimedStore(TokenStore):
         """See ``TokenStore.release``."""
         call = self._store.release(grant_id, outcome=outcome, resume_until=resume_until)
         await self._timed("release", call)
-
-    async def outcome(self, token_hash: str, *, resume_hash: str) -> str | None:
-        """See ``TokenStore.outcome``."""
-        return await self._timed("outcome", self._store.outcome(token_hash, resume_hash=resume_hash))
 
     async def grants(
         self, *, grant_id: str | None = None, server_id: str | None = None, subject: str | None = None
