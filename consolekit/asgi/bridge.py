@@ -83,12 +83,21 @@ class Bridge:
         receive: The server's.
         send: The server's.
         first: A ``receive()`` that has begun already.
+        patience: Seconds that the server may take for one message; longer than the relay waits for a viewer
+            that takes nothing, for it then ends by itself, and nobody is left to be waited for.
     """
 
     def __init__(
-        self, sock: socket.socket, receive: Receive, send: Send, *, first: asyncio.Task[Message]
+        self,
+        sock: socket.socket,
+        receive: Receive,
+        send: Send,
+        *,
+        first: asyncio.Task[Message],
+        patience: float,
     ) -> None:
         self._sock, self._receive, self._send, self._first = sock, receive, send, first
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._decoder = RelaysFrames()
         self._writing = asyncio.Lock()
@@ -141,23 +150,30 @@ class Bridge:
             if not size:
                 break
             payload = self._decoder.feed(buffer[:size])
-            if payload:
-                await self._tell({"type": "websocket.send", "bytes": payload})
+            if payload and not await self._tell({"type": "websocket.send", "bytes": payload}):
+                return  # the relay finds its viewer gone
             if self._decoder.ping is not None:
                 self._asked.set()
         await self._tell(_closing(self._decoder.outcome))
 
-    async def _tell(self, message: Message) -> None:
-        """Send a message, unless the viewer is gone; that may turn out here (ASGI, "Disconnected client")."""
+    async def _tell(self, message: Message) -> bool:
+        """Send a message, unless the viewer has said that it left.
+
+        Returns:
+            False if it turns out here that the viewer is gone (ASGI, "Disconnected client"), or takes nothing.
+        """
         if self._gone:
-            return
+            return True
         try:
-            await self._send(message)
-        except OSError:
-            self._gone = True
+            async with asyncio.timeout(self._patience):
+                await self._send(message)
+        except OSError:  # TimeoutError too
+            return False
         except RuntimeError:  # what servers call a message to who has left, as we would hear next
             if not self._has_left():
                 raise
+            return False
+        return True
 
     def _has_left(self) -> bool:
         if not self._first.done():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from consolekit.asgi.bridge import Bridge, socket_pair
 from consolekit.asgi.messages import Message, Receive, Request, Scope, Send, answer_problem
@@ -13,6 +14,8 @@ from consolekit.net.channels import SocketChannel
 from consolekit.proxy.admission import Admission
 from consolekit.proxy.session import Session
 from consolekit.proxy.upgrade import Wish, parse_offers
+
+_LONGER: Final = 2.0  # than the relay's own clock, which ticks once a second
 
 
 async def serve(admission: Admission, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +40,8 @@ async def serve(admission: Admission, request: Request, scope: Scope, receive: R
     if session is None:
         admission.around.metrics.refused("viewer_gone")
         return
-    bridge = _connect(session, receive, send, following)
+    patience = admission.around.relay.stall_seconds + _LONGER
+    bridge = _connect(session, receive, send, following, patience=patience)
     try:
         await send({"type": "websocket.accept", "subprotocol": wish.subprotocol or None})
         admission.around.metrics.took(loop.time() - begun)
@@ -96,11 +100,13 @@ async def _stop(opening: asyncio.Task[Session]) -> None:
     session.end("viewer_gone")
 
 
-def _connect(session: Session, receive: Receive, send: Send, following: asyncio.Task[Message]) -> Bridge:
+def _connect(
+    session: Session, receive: Receive, send: Send, following: asyncio.Task[Message], *, patience: float
+) -> Bridge:
     """Begin the session before the viewer is accepted: its end in that moment has its close code too."""
     theirs, ours = socket_pair()
     session.run(SocketChannel(theirs), b"", b"")
-    return Bridge(ours, receive, send, first=following)
+    return Bridge(ours, receive, send, first=following, patience=patience)
 
 
 async def _refuse(

@@ -54,7 +54,7 @@ async def relay() -> AsyncIterator[Relay]:
     theirs, ours = socket_pair()
     connection, loop = Connection({}), asyncio.get_running_loop()
     first: asyncio.Task[Message] = loop.create_task(connection.incoming.get())
-    bridge = Bridge(ours, connection.incoming.get, connection.send, first=first)
+    bridge = Bridge(ours, connection.incoming.get, connection.send, first=first, patience=10)
     running = loop.create_task(bridge.run())
     yield Relay(sock=theirs, connection=connection, running=running)
     theirs.close()
@@ -143,7 +143,7 @@ async def test_a_server_that_takes_nothing_stops_the_relay() -> None:
 
     never: asyncio.Queue[Message] = asyncio.Queue()
     first = loop.create_task(never.get())
-    running = loop.create_task(Bridge(ours, never.get, send, first=first).run())
+    running = loop.create_task(Bridge(ours, never.get, send, first=first, patience=10).run())
     sent = 0
     frame = frames.binary(b"x" * 65536)
     try:
@@ -165,9 +165,26 @@ async def test_a_viewer_that_left_is_found_out_in_sending(failure: Exception) ->
     if isinstance(failure, RuntimeError):
         connection.incoming.put_nowait({"type": "websocket.disconnect", "code": 1006})
     first = loop.create_task(connection.incoming.get())
-    running = loop.create_task(Bridge(ours, connection.incoming.get, connection.send, first=first).run())
+    running = loop.create_task(
+        Bridge(ours, connection.incoming.get, connection.send, first=first, patience=10).run()
+    )
     theirs.sendall(frames.binary(b"x") + frames.close(1000))
     await asyncio.wait_for(running, 10)
+    theirs.close()
+
+
+async def test_a_server_that_does_not_take_one_message_is_given_up() -> None:
+    theirs, ours = socket_pair()
+    loop, never = asyncio.get_running_loop(), asyncio.Queue[Message]()
+
+    async def send(message: Message) -> None:
+        await asyncio.Event().wait()
+
+    first = loop.create_task(never.get())
+    running = loop.create_task(Bridge(ours, never.get, send, first=first, patience=0.01).run())
+    theirs.sendall(frames.binary(b"x"))
+    await asyncio.wait_for(running, 10)
+    assert theirs.recv(100) == b""
     theirs.close()
 
 
@@ -175,7 +192,9 @@ async def test_a_server_s_own_mistake_is_not_hidden() -> None:
     theirs, ours = socket_pair()
     connection, loop = Connection({}, failure=RuntimeError("a mistake")), asyncio.get_running_loop()
     first = loop.create_task(connection.incoming.get())
-    running = loop.create_task(Bridge(ours, connection.incoming.get, connection.send, first=first).run())
+    running = loop.create_task(
+        Bridge(ours, connection.incoming.get, connection.send, first=first, patience=10).run()
+    )
     theirs.sendall(frames.binary(b"x"))
     with pytest.raises(RuntimeError, match="a mistake"):
         await asyncio.wait_for(running, 10)

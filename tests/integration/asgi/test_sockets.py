@@ -261,6 +261,26 @@ async def test_a_console_that_speaks_websocket_itself() -> None:
             assert [ended.reason for ended in portal.audit.ended] == ["server_closed"]
 
 
+async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server that sends for as long as somebody takes it."""
+    while True:
+        writer.write(bytes(65536))
+        await writer.drain()
+
+
+async def test_a_viewer_that_reads_nothing_stops_the_server_and_ends_as_stalled() -> None:
+    async with target(flood) as endpoint:
+        provider = PipeProvider({"demo": endpoint})
+        async with mounted(provider, relay=RelaySettings(stall_seconds=1.0)) as portal:
+            viewer = await portal.open(await portal.token(), max_queue=1)
+            await portal.gone()
+            (ended,) = portal.audit.ended
+            assert ended.reason == "stalled"
+            assert ended.bytes_out < 32 * 1024 * 1024  # what two systems and three programs keep
+            viewer.transport.abort()
+            await viewer.wait_closed()
+
+
 class Slow(ConsoleProvider):
     """Opens nothing before it may."""
 
