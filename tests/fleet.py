@@ -37,7 +37,7 @@ from consolekit.core.types import Secret
 DEPLOY = Path(__file__).parent.parent / "deploy"
 SERVERS = 400
 Where = Callable[[], contextlib.AbstractContextManager[Network]]
-PATIENCE = 60.0
+PATIENCE = 90.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -211,16 +211,17 @@ class Fleet:
         return dict(re.findall(r"Server consolekit/(\w+) is (UP|DOWN)", said))
 
     async def proxy_of(self, grant: str) -> Role:
-        """At which of the proxies HAProxy has put a grant's viewer last: the log tells."""
-        mark = f'"grant_id": "{grant}"'
+        """At which of the proxies HAProxy has put a grant's viewer last: the logs tell."""
         async with asyncio.timeout(PATIENCE):
-            while True:
-                for proxy in self.proxies:
-                    lines = [line for line in proxy.log.read_text().splitlines() if mark in line]
-                    opened = sum('"session opened"' in line for line in lines)
-                    if opened > sum('"session closed"' in line for line in lines):
-                        return proxy
+            while not (opened := [found for each in self.proxies for found in _opened(each, grant)]):
                 await asyncio.sleep(0.05)
+        return max(opened, key=lambda found: found[0])[1]
+
+
+def _opened(proxy: Role, grant: str) -> Iterator[tuple[str, Role]]:
+    for line in proxy.log.read_text().splitlines():
+        if '"session opened"' in line and f'"grant_id": "{grant}"' in line:
+            yield json.loads(line)["timestamp"], proxy
 
 
 # ---- starting all of it
@@ -243,7 +244,7 @@ async def running(
         folder: For configurations and logs.
         where: Makes the two hosts.
         per_host: Proxies on each of them, 1 or 2.
-        workers: Of each proxy; 0: it has no parent.
+        workers: Of each of them; 0: it has no parent.
         screen: Address of a VNC server that all consoles show, instead of the one that echoes.
     """
     program = require("haproxy", "haproxy")
@@ -256,8 +257,14 @@ async def running(
         url, key = f"http://127.0.0.1:{front.getsockname()[1]}", new_key()
         ports = {host.name: _ports(host) for host in network.hosts}
         config = folder / "consolekit.toml"
-        config.write_text(_settings(url, key, kept, console, network.shared, screen))
-        roles = [_role(f"{host.name}{at + 1}", "proxy", host, ports[host.name][at], config, folder, workers)
+        values = {
+            '"https://consoles.example.org"': f'"{url}"',
+            "0" * 64: hash_of(key),
+            "192.0.2.5": network.shared,
+            'use = "serial"': 'use = "vnc"' if screen else 'use = "serial"',
+        }
+        config.write_text(_settings(values, kept, console=screen or console, workers=workers))
+        roles = [_role(f"{host.name}{at + 1}", "proxy", host, ports[host.name][at], config, folder)
                  for host in network.hosts for at in range(per_host)]  # fmt: skip
         first = network.hosts[0]
         api = _role("api", "api", first, ports[first.name][2], config, folder)
@@ -313,11 +320,8 @@ async def _console(address: str) -> AsyncIterator[str]:
             writer.close()
 
 
-def _role(
-    name: str, role: str, host: Host, port: int, config: Path, folder: Path, workers: int | None = None
-) -> Role:
+def _role(name: str, role: str, host: Host, port: int, config: Path, folder: Path) -> Role:
     where = ["--listen", f"{host.address}:{port}", "--log-format", "json", "--log-level", "debug"]
-    where += [] if workers is None else ["--workers", str(workers)]
     command = [*COMMAND, role, "--config", str(config), *where]
     return Role(name=name, host=host, port=port, command=command, log=folder / f"{name}.log")
 
@@ -331,20 +335,15 @@ def _ports(host: Host) -> list[int]:
         return [each.getsockname()[1] for each in taken]
 
 
-def _settings(url: str, key: Secret, store: FleetStore, console: str, front: str, screen: str) -> str:
+def _settings(values: Mapping[str, str], store: FleetStore, *, console: str, workers: int) -> str:
     """The documented configuration, with this site's values."""
     text = (DEPLOY / "several-proxies.toml").read_text()
-    servers = "\n".join(f's{at} = {{ address = "{screen or console}" }}' for at in range(SERVERS))
-    text = _filled(text, {
-        '"https://consoles.example.org"': f'"{url}"',
-        "0" * 64: hash_of(key),
-        "192.0.2.5": front,
-        'use = "serial"': 'use = "vnc"' if screen else 'use = "serial"',
-        'web-1 = { address = "192.0.2.20:5900" }': servers,
-    })  # fmt: skip
+    servers = "\n".join(f's{at} = {{ address = "{console}" }}' for at in range(SERVERS))
+    text = _filled(text, {**values, 'web-1 = { address = "192.0.2.20:5900" }': servers})
+    text = _filled(text, {"[proxy]\n": f"[proxy]\nworkers = {workers}\n"})
     # all viewers of a test are one person at one address, and may look at one server
     more = "".join(f"per_{what} = 2000\n" for what in ("subject", "server", "address"))
-    text = text.replace("sessions = 2000\n", f"sessions = 2000\n{more}")
+    text = _filled(text, {"sessions = 2000\n": f"sessions = 2000\n{more}"})
     return re.sub(r"\[tokens\]\n.*?\n(?=\n)", lambda _: store.tokens, text, flags=re.DOTALL)
 
 
