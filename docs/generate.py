@@ -23,6 +23,7 @@ from consolekit.auth.sealed import SealedTokens
 from consolekit.auth.sql import SqlTokenStore
 from consolekit.auth.sqlite import SqliteTokenStore, default_path
 from consolekit.auth.tokenfile import FileTokens
+from consolekit.cli.figures import ParentFigures
 from consolekit.cli.main import cli
 from consolekit.config import model
 from consolekit.core.errors import ConsoleKitError, every_error
@@ -94,7 +95,9 @@ def metric_families() -> list[Any]:
     sources = Sources(certificates=lambda: {"proxy": 0.0})
     Metrics(VncProvider.keys, registry=registry, sources=sources, providers=["lab"], validators=["own"])
     ProcessCollector(registry=registry)
-    return sorted(registry.collect(), key=lambda family: family.name)
+    own = ParentFigures(serving=int, leaving=int).collect()
+    there = {family.name: family for family in (*registry.collect(), *own)}
+    return sorted(there.values(), key=lambda family: family.name)
 
 
 def metrics() -> str:

@@ -25,7 +25,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST
 from tornado.web import Application
 
-from consolekit.cli.figures import Figures
+from consolekit.cli.figures import Figures, ParentFigures
 from consolekit.cli.notify import ServiceManager
 from consolekit.cli.successor import predecessor_of, start_successor
 from consolekit.cli.worker import Worker
@@ -64,6 +64,10 @@ class Supervisor:
         self._numbers = itertools.count(1)
         self._folder = Path(tempfile.mkdtemp(prefix="consolekit-"))
         self._figures = Figures()
+        self._own = ParentFigures(
+            serving=lambda: sum(worker.ready.is_set() and not worker.leaving for worker in self._workers),
+            leaving=lambda: sum(worker.leaving for worker in self._workers),
+        )
         self._stop, self._reload = asyncio.Event(), asyncio.Lock()
         self._succeeded = False
 
@@ -133,6 +137,7 @@ class Supervisor:
         if worker.leaving or self._stop.is_set():
             _log.info("worker %d has ended: %d", worker.number, code)
             return
+        self._own.died += 1
         _log.error("worker %d ended by itself: %s", worker.number, _how(code))
         if not came_up:
             return  # whoever waits for it decides
@@ -230,7 +235,7 @@ class Supervisor:
     async def metrics(self) -> bytes:
         """The sum of what every worker counts, the leaving ones too."""
         await asyncio.gather(*(self._ask(worker, "/metrics") for worker in self._workers))
-        return self._figures.page(worker.figures for worker in self._workers)
+        return self._figures.page((worker.figures for worker in self._workers), self._own.collect())
 
     async def readiness(self) -> tuple[bool, dict[str, object]]:
         """Whether every worker that takes new consoles is ready, and what each says."""

@@ -172,9 +172,7 @@ class _Live(Collector):
         )
         up = self._sources.watching()
         yield _gauge("revocations_up", "1 while revocations are heard, 0 while the store is away", up)
-        lines = CounterMetricFamily("consolekit_log_lines_lost", "Lines of the log that nobody took")
-        lines.add_metric([], self._sources.lost_lines())
-        yield lines
+        yield lost_lines(self._sources.lost_lines())
         ends = self._sources.certificates()
         text = "When a listener's certificate ends (epoch s)"
         yield _by("certificate_expiry_timestamp_seconds", text, "listener", ends)
@@ -199,6 +197,12 @@ class _Live(Collector):
         for (key, direction), count in carried.items():
             volume.add_metric([key.protocol, key.type, direction], count)
         yield volume
+
+
+def lost_lines(count: int) -> Metric:
+    """The figure of a process's log: each process has one, the parent of workers too."""
+    text = "Lines of the log that nobody took"
+    return CounterMetricFamily("consolekit_log_lines_lost", text, value=count)
 
 
 def _add_bytes(counts: dict[tuple[ConsoleKey, str], int], session: SessionInfo) -> None:

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 import consolekit
+from consolekit.cli.figures import ParentFigures
 from consolekit.config import model
 from consolekit.core import errors as core_errors
 from consolekit.core.hookspecs import HookSpecs
@@ -80,7 +81,7 @@ def test_every_metric(made: dict[str, str]) -> None:
     registry = CollectorRegistry()
     Metrics([consolekit.ConsoleKey("vnc", "novnc")], registry=registry, sources=Sources())
     ProcessCollector(registry=registry)
-    families = list(registry.collect())
+    families = [*registry.collect(), *ParentFigures(serving=int, leaving=int).collect()]
     assert families
     for family in families:
         assert re.search(rf"\| `{family.name}(_total)?` \| {family.type} \|", made["metrics"]), family.name

@@ -27,6 +27,7 @@ from served import SETTINGS, Served, serving
 from websockets import Subprotocol
 from websockets.asyncio.client import ClientConnection, connect
 
+from consolekit.cli.figures import ParentFigures
 from consolekit.core.types import ConsoleKey
 from consolekit.proxy.metrics import Metrics, Sources
 
@@ -115,7 +116,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     authority.configure_trust(tls)
     own = authority.issue_cert("127.0.0.1", "localhost")
     own.private_key_and_cert_chain_pem.write_to_path(str(folder / "own.pem"))
-    settings = SETTINGS.replace("[proxy]", '[proxy]\ncert = "own.pem"\nkey = "own.pem"')
+    settings = SETTINGS.replace("workers = 0", "workers = 1")
+    settings = settings.replace("[proxy]", '[proxy]\ncert = "own.pem"\nkey = "own.pem"')
     with screen() as address:
         providers = (
             '[providers.lab]\nuse = "vnc"\n'
@@ -164,6 +166,8 @@ def busy(rig: Rig) -> Iterator[Rig]:
         ('consolekit_validator_seconds_count{validator="own"}', 6),
         ('consolekit_sockets{kind="server"}', 1),
         ("consolekit_log_lines_lost_total", 0),
+        ('consolekit_workers{state="serving"}', 1),
+        ("consolekit_workers_died_total", 0),
     ],
 )
 def test_a_figure_as_prometheus_has_it(busy: Rig, expression: str, value: float) -> None:
@@ -202,7 +206,8 @@ def families() -> set[str]:
         [ConsoleKey("vnc", "novnc")], registry=registry, sources=sources, providers=["a"], validators=["b"]
     )
     ProcessCollector(registry=registry)
-    return {sample.name for family in registry.collect() for sample in family.samples}
+    own = ParentFigures(serving=int, leaving=int).collect()
+    return {sample.name for family in (*registry.collect(), *own) for sample in family.samples}
 
 
 def test_dashboard_and_alerts_name_metrics_that_there_are() -> None:
@@ -329,6 +334,10 @@ SERIES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
             f'consolekit_sessions_ended_total{{{PAIR},reason="internal"}}': "1x60",
             f'consolekit_refusals_total{{{JOB},code="internal"}}': "0x60",
         },
+    ),
+    "ConsolekitWorkerDies": (
+        {f"consolekit_workers_died_total{{{JOB}}}": "0x50 1x10"},
+        {f"consolekit_workers_died_total{{{JOB}}}": "1x60"},
     ),
     "ConsolekitLogLost": (
         {f"consolekit_log_lines_lost_total{{{JOB}}}": "0+5x60"},

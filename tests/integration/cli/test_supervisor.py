@@ -50,6 +50,8 @@ def test_case_46_a_dead_worker_is_replaced_and_takes_its_own_consoles_alone(tmp_
         with site.console() as fresh:
             assert said_back(fresh, b"a new one")
         assert "ended by itself: by signal SIGKILL" in site.served.log.read_text()
+        assert site.figure("consolekit_workers_died_total") == 1
+        assert site.figure('consolekit_workers{state="serving"}') == 2
 
 
 def test_case_47_a_reload_keeps_consoles_and_takes_the_new_configuration(tmp_path):

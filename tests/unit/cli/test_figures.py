@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from consolekit.cli.figures import Figures
+from consolekit.cli import logs
+from consolekit.cli.figures import Figures, ParentFigures
+from consolekit.proxy.metrics import lost_lines
 
 
 def page(opened: int, live: int, *seconds: float) -> str:
@@ -85,3 +88,26 @@ def test_what_no_sum_can_tell_is_told_of_the_worst() -> None:
         "process_open_fds": 500,
         "process_max_fds": 1024,
     }
+
+
+def test_what_the_parent_knows_stands_beside_and_what_all_count_is_summed(monkeypatch) -> None:
+    monkeypatch.setattr(logs, "lost", lambda: 3)
+    own = ParentFigures(serving=lambda: 2, leaving=lambda: 1)
+    own.died += 1
+    worker = generate_latest(OneOf(lost_lines(4))).decode()
+    assert samples(Figures().page([worker], own.collect())) == {
+        "consolekit_workers,state=serving": 2,
+        "consolekit_workers,state=leaving": 1,
+        "consolekit_workers_died_total": 1,
+        "consolekit_log_lines_lost_total": 7,
+    }
+
+
+class OneOf:
+    """A registry of one figure."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+
+    def collect(self) -> list[Metric]:
+        return [self._metric]
