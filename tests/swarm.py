@@ -194,9 +194,9 @@ class Door:
         return console
 
 
-async def tokens(kit: ConsoleKit, count: int, server: str = "a") -> list[str]:
-    """So many one-time tokens for a serial console, good for ten minutes."""
-    wish = {"protocol": "serial", "type": "serial", "ttl_seconds": 600}
+async def tokens(kit: ConsoleKit, count: int, server: str = "a", *, seconds: int = 600) -> list[str]:
+    """So many one-time tokens for a serial console, good for so long."""
+    wish = {"protocol": "serial", "type": "serial", "ttl_seconds": seconds}
     return [(await kit.create(server, wish, caller=_CALLER)).token.reveal() for _ in range(count)]
 
 
