@@ -25,6 +25,7 @@ from consolekit.auth.sqlite import SqliteTokenStore, default_path
 from consolekit.auth.tokenfile import FileTokens
 from consolekit.cli.figures import ParentFigures
 from consolekit.cli.main import cli
+from consolekit.cli.newprovider import files_of
 from consolekit.config import model
 from consolekit.core.errors import ConsoleKitError, every_error
 from consolekit.core.hookspecs import HookSpecs
@@ -36,6 +37,7 @@ from consolekit.providers.stream.provider import StreamProvider
 from consolekit.providers.vnc.provider import VncProvider
 from consolekit.proxy.closecodes import ENDS
 from consolekit.proxy.metrics import Metrics, Sources
+from consolekit.testing import ProviderContract
 
 ROOT = Path(__file__).parent.parent
 OPENAPI = ROOT / "consolekit" / "api" / "openapi.yaml"
@@ -342,6 +344,40 @@ def rest() -> str:
     return table(["call", "what it does", "answers"], rows)
 
 
+# ---- a provider's package
+
+
+def new_provider_class() -> str:
+    """The class that ``consolekit new-provider acme`` writes, as far as its contract goes."""
+    text = files_of("acme")["consolekit_acme.py"]
+    return _code("python", text[text.index("class AcmeProvider") : text.index("    async def _console")])
+
+
+def new_provider_tests() -> str:
+    """How it is put under the contract."""
+    text = files_of("acme")["tests/test_acme.py"]
+    return _code("python", text[text.index("class TestContract") : text.index("def test_a_wrong_token")])
+
+
+def new_provider_entry_point() -> str:
+    """How it is registered."""
+    text = files_of("acme")["pyproject.toml"]
+    return _code("toml", text[text.index("# What operators") : text.index("[tool.hatch")])
+
+
+def _code(language: str, text: str) -> str:
+    return f"```{language}\n{text.strip()}\n```\n"
+
+
+def provider_checks() -> str:
+    """Every check of the contract."""
+    names = sorted(name for name in dir(ProviderContract) if name.startswith("test_"))
+    return table(
+        ["check", "what is right"],
+        [[f"`{name.removeprefix('test_')}`", _first_line(getattr(ProviderContract, name))] for name in names],
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli": command_line,
     "errors": errors,
@@ -352,6 +388,10 @@ PAGES: dict[str, Callable[[], str]] = {
     "schema": schema,
     "rest": rest,
     "token-reply": token_reply,
+    "new-provider-class": new_provider_class,
+    "new-provider-tests": new_provider_tests,
+    "new-provider-entry-point": new_provider_entry_point,
+    "provider-checks": provider_checks,
 }
 
 

@@ -46,11 +46,11 @@ def new_provider(name: str, directory: Path | None) -> int:
     _check_name(name)
     folder = directory or Path(f"consolekit-{name}")
     _check_folder(folder)
-    words = _words(name)
-    for path, text in _filled(words):
+    for path, text in files_of(name).items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
+    words = _words(name)
     say(f"{folder}: a provider named {name}; its class is {words['CLASS']} in {words['MODULE']}.py")
     say("")
     say("Now:")
@@ -99,12 +99,12 @@ def _words(name: str) -> Mapping[str, str]:
     }
 
 
-def _filled(words: Mapping[str, str]) -> list[tuple[str, str]]:
-    here = resources.files("consolekit.cli") / "scaffold"
-    return [
-        (_put(path, words), _put(here.joinpath(source).read_text("utf-8"), words))
-        for path, source in _FILES.items()
-    ]
+def files_of(name: str) -> dict[str, str]:
+    """The text of each file of a provider's package, by its path in there."""
+    words, here = _words(name), resources.files("consolekit.cli") / "scaffold"
+    return {
+        _put(path, words): _put((here / source).read_text("utf-8"), words) for path, source in _FILES.items()
+    }
 
 
 def _put(text: str, words: Mapping[str, str]) -> str:

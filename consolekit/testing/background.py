@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Self, TypeVar
 
-_Peer = TypeVar("_Peer")
+T = TypeVar("T")
 
 
 class Background:
@@ -50,7 +50,7 @@ class Background:
             self._loop.call_soon_threadsafe(self._ends.set)
             self._thread.join()
 
-    def enter(self, peer: AbstractAsyncContextManager[_Peer]) -> _Peer:
+    def enter(self, peer: AbstractAsyncContextManager[T]) -> T:
         """Enter an asynchronous context; it is left when the block ends, in the same task, last in first out.
 
         Args:
@@ -60,7 +60,7 @@ class Background:
             What its ``__aenter__`` gives.
         """
         assert self._loop is not None, "first enter the Background itself"
-        ready: concurrent.futures.Future[_Peer] = concurrent.futures.Future()
+        ready: concurrent.futures.Future[T] = concurrent.futures.Future()
         leave = asyncio.Event()
         stay = asyncio.run_coroutine_threadsafe(_stay(peer, ready, leave), self._loop)
         entered = ready.result()
@@ -74,8 +74,8 @@ class Background:
 
 
 async def _stay(
-    peer: AbstractAsyncContextManager[_Peer],
-    ready: concurrent.futures.Future[_Peer],
+    peer: AbstractAsyncContextManager[T],
+    ready: concurrent.futures.Future[T],
     leave: asyncio.Event,
 ) -> None:
     try:

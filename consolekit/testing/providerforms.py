@@ -22,7 +22,7 @@ _UNKNOWN: Final = "consolekit-unknown-key"
 _ODD: Final[tuple[Any, ...]] = (None, [], {}, "", -1, 0.5, True, "\0", "x" * 70_000, [[]], {"a": {}}, 10**30)
 _SCHEMAS: Final = ("config_schema", "params_schema")
 _WAITING: Final = ("check", "open", "adopt", "connect_info", "close", "aclose")
-_PLAIN: Final = ("handshake", "named", "refused", "viewer_filter", "from_config")
+_PLAIN: Final = ("handshake", "named", "refused", "refused", "viewer_filter", "from_config")
 
 
 class ProviderForms(ProviderChecks):

@@ -59,9 +59,7 @@ class AcmeProvider(ConsoleProvider):
 
     async def check(self, request: ConsoleRequest) -> None:
         """Say early that there is nothing to show."""
-        machine = await self._machine(request.server_id)
-        if not machine["running"]:
-            raise ServerPoweredOff(f"machine {request.server_id} is powered off")
+        await self._machine(request.server_id)
 
     async def open(self, request: ConsoleRequest) -> Endpoint:
         """Say where the console is now; the machine may have moved since the link was made."""
@@ -80,6 +78,8 @@ class AcmeProvider(ConsoleProvider):
         machine: Mapping[str, Any] | None = json.loads(text).get(server_id)
         if machine is None:
             raise UnknownServer("not in Acme's inventory")
+        if not machine["running"]:
+            raise ServerPoweredOff(f"machine {server_id} is powered off")
         return machine
 
 

@@ -3,53 +3,55 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from consolekit_acme import AcmeProvider, acme_script
 
-from consolekit import CLIENT, SERVER, ConsoleKey, ConsoleRequest, Secret, Shared
-from consolekit.core.errors import AuthenticationRejected, ServerPoweredOff, UnknownServer
+from consolekit import CLIENT, SERVER, Endpoint, Secret, Shared
+from consolekit.core.errors import AuthenticationRejected, ProviderError, ServerPoweredOff
 from consolekit.core.handshake import Send
-from consolekit.testing.handshakes import Arrives, check_handshake, check_refusal
+from consolekit.testing import Arrives, ProviderContract, check_refusal
+from consolekit.testing.handshakes import Transcript
 
-REQUEST = ConsoleRequest(key=ConsoleKey("vnc", "novnc"), server_id="web-1", subject="alice")
-
-
-@pytest.fixture
-def provider(tmp_path: Path) -> AcmeProvider:
-    inventory = tmp_path / "machines.json"
-    machines = {
-        "web-1": {"host": "10.0.0.5", "port": 7000, "running": True},
-        "db-1": {"host": "10.0.0.6", "port": 7000, "running": False},
-    }
-    inventory.write_text(json.dumps(machines))
-    return AcmeProvider.from_config({"inventory": str(inventory), "password": "sesame"}, shared=Shared())
+MACHINES = {
+    "web-1": {"host": "10.0.0.5", "port": 7000, "running": True},
+    "web-2": {"host": "10.0.0.7", "port": 7001, "running": True},
+    "db-1": {"host": "10.0.0.6", "port": 7000, "running": False},
+}
 
 
-async def test_it_says_where_the_console_is(provider: AcmeProvider) -> None:
-    await provider.check(REQUEST)
-    endpoint = await provider.open(REQUEST)
-    assert endpoint.address == "10.0.0.5:7000"
+class TestContract(ProviderContract):
+    asks_nobody = True  # the inventory is a file
+    secrets = ("sesame",)
+    other_server_id = "web-2"
+    refusals: Mapping[str, type[ProviderError]] = {"db-1": ServerPoweredOff}
+    wrong_config = (({"inventory": "machines.json"}, "password"),)
 
+    @pytest.fixture(autouse=True)
+    def _inventory(self, tmp_path: Path) -> None:
+        self.file = tmp_path / "machines.json"
+        self.file.write_text(json.dumps(MACHINES))
 
-@pytest.mark.parametrize(("server_id", "error"), [("db-1", ServerPoweredOff), ("nobody", UnknownServer)])
-async def test_it_refuses_early(provider: AcmeProvider, server_id: str, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        await provider.check(ConsoleRequest(key=REQUEST.key, server_id=server_id, subject="alice"))
+    def config(self) -> dict[str, str]:
+        return {"inventory": str(self.file), "password": "sesame"}
 
+    async def make_provider(self) -> AcmeProvider:
+        return AcmeProvider.from_config(self.config(), shared=Shared())
 
-# [handshake]
-def test_the_handshake_stands_every_delivery() -> None:
-    check_handshake(
-        lambda: acme_script(Secret("sesame")),
-        [
-            Send(SERVER, b"PASS sesame\n"),
-            Arrives(SERVER, b"+"),
-            Arrives(SERVER, b"RFB 003.008\n"),
-            Send(CLIENT, b"RFB 003.008\n"),
-        ],
-    )
+    # [transcript]
+    def transcripts(self, endpoint: Endpoint) -> list[Transcript]:
+        return [
+            [
+                Send(SERVER, b"PASS sesame\n"),
+                Arrives(SERVER, b"+"),
+                Arrives(SERVER, b"RFB 003.008\n"),
+                Send(CLIENT, b"RFB 003.008\n"),
+            ]
+        ]
+
+    # [refusal]
 
 
 def test_a_wrong_password_is_said() -> None:
