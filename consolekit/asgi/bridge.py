@@ -160,7 +160,7 @@ class Bridge:
         """Send a message, unless the viewer has said that it left.
 
         Returns:
-            False if it turns out here that the viewer is gone (ASGI, "Disconnected client"), or takes nothing.
+            False if it turns out here that the viewer is gone (ASGI, "Disconnected Client") or takes nothing.
         """
         if self._gone:
             return True
