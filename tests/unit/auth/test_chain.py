@@ -7,6 +7,7 @@ from consolekit.auth.base import AccessContext, TokenValidator
 from consolekit.auth.chain import ValidatorChain
 from consolekit.auth.life import GrantLife
 from consolekit.core.errors import StoreUnavailable, TokenRefused
+from consolekit.core.timings import Step, Timings
 from consolekit.core.types import Secret
 from consolekit.testing import ManualClock, example_grant
 
@@ -98,3 +99,19 @@ async def test_without_validators_everything_is_refused():
 def test_the_validators_can_be_gone_through():
     a, b = Issuer("a"), Issuer("b")
     assert list(ValidatorChain([a, b])) == [a, b]
+
+
+async def test_validators_have_the_names_that_they_are_given_and_are_measured_by_them():
+    told = []
+    timings = Timings(ManualClock())
+    timings.listen(lambda timing: told.append((timing.step, timing.labels)))
+    a, b = Issuer("a"), Issuer("b")
+    chain = ValidatorChain({"second": a, "first": b}, timings=timings)
+    assert chain.names == ("first", "second")
+    assert list(chain) == [a, b]
+    await chain.redeem(Secret("b1"), CONTEXT)
+    assert told == [(Step.VALIDATOR, ("second",)), (Step.VALIDATOR, ("first",))]
+
+
+def test_without_names_their_class_is_it():
+    assert ValidatorChain([Issuer("a"), Issuer("b"), Silent("c")]).names == ("Issuer", "Silent")

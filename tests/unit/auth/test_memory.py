@@ -110,3 +110,14 @@ async def test_nothing_grows_for_ever(name):
     clock.advance(3600)
     await store.purge()
     assert not getattr(store, name)
+
+
+async def test_only_the_order_to_end_a_session_ends_what_has_its_name():
+    clock = ManualClock()
+    store = MemoryTokenStore(clock=clock)
+    grant = example_grant(clock)
+    await store.put(example_hash("a"), grant)
+    await store.keep_sessions("proxy", [example_session(grant, clock, id="alike")])
+    for scope in (Scope.SERVER, Scope.SUBJECT, Scope.GRANT):
+        assert await store.revoke(Revocation(scope=scope, value="alike", at=clock.now())) == 0
+    assert await store.revoke(Revocation(scope=Scope.SESSION, value="alike", at=clock.now())) == 1

@@ -192,6 +192,8 @@ async def test_leeway_is_for_the_beginning_only(key: Key, path: Path, clock: Man
 async def test_a_shorter_longest_life(key: Key, path: Path, clock: ManualClock) -> None:
     brief = tokens(path, clock, max_seconds=60)
     await opened(brief, seal(key, claims(clock)))
+    await opened(brief, seal(key, claims(clock, exp=clock.now() + 0.5)))
+    assert await brief.issue(example_grant(clock, ttl=60))
     await refused(brief, seal(key, claims(clock, exp=clock.now() + 60.5)), "does not live between 0 and 60")
     with pytest.raises(InvalidRequest, match="ttl_seconds: must be at most 60"):
         await brief.issue(example_grant(clock, ttl=61))

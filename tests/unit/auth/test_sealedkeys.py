@@ -240,6 +240,34 @@ def test_a_changed_file_is_read_at_most_once_a_second(path: Path, clock: ManualC
     assert file.keys() == second
 
 
+def test_a_file_that_has_not_changed_is_not_read_again(
+    path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    file = KeyFile(path, clock=clock)
+    first = file.keys()
+    for _ in range(3):
+        clock.advance(2)
+        assert file.keys() == first
+    assert caplog.records == []
+    second = first.rotated(int(clock.now()))
+    write_keys(path, second)
+    clock.advance(2)
+    assert file.keys() == second
+    (record,) = caplog.records
+    told = "the keys of sealed tokens were read again: " + ", ".join(key.kid for key in second.keys)
+    assert record.getMessage() == told
+
+
+def test_trouble_is_named(path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture) -> None:
+    file = KeyFile(path, clock=clock)
+    path.unlink()
+    clock.advance(2)
+    file.keys()
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"the keys of sealed tokens stay as they were: {path}: No such file or directory"]
+
+
 def test_a_broken_file_keeps_the_old_keys_and_is_told_once(
     path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
 ) -> None:

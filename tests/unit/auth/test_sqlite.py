@@ -1,11 +1,13 @@
 """What is the SQLite store's own; the rules are in tests/contract, processes in tests/integration."""
 
+import asyncio
 import json
 import logging
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import attrs
 import pytest
 
 from consolekit.auth import sqlite
@@ -155,3 +157,58 @@ def test_a_newer_schema_is_refused_with_its_number(path, clock):
     with pytest.raises(ConfigError, match="schema 2, this one knows 1") as caught:
         SqliteTokenStore(path, clock=clock)
     assert caught.value.problems[0].path == "tokens.path"
+
+
+async def test_only_the_order_to_end_a_session_ends_what_has_its_name(store, clock):
+    grant = example_grant(clock)
+    await store.put(HASH, grant)
+    await store.keep_sessions("proxy", [example_session(grant, clock, id="alike")])
+    for scope in (Scope.SERVER, Scope.SUBJECT, Scope.GRANT):
+        assert await store.revoke(Revocation(scope=scope, value="alike", at=clock.now())) == 0
+    assert await store.revoke(Revocation(scope=Scope.SESSION, value="alike", at=clock.now())) == 1
+
+
+async def test_whoever_writes_says_so_before_it_reads(store, clock, monkeypatch):
+    """A transaction that begins as a reader fails when another process has written meanwhile."""
+    asked, doing, call = {}, [], store._file.call
+
+    async def noted(work, *, write=False):
+        asked.setdefault(doing[-1], write)
+        return await call(work, write=write)
+
+    monkeypatch.setattr(store._file, "call", noted)
+    grant = example_grant(clock)
+    for name, step in {
+        "put": lambda: store.put(HASH, grant),
+        "inspect": lambda: store.inspect(HASH),
+        "take": lambda: store.take(HASH, resume_hash=example_hash("b")),
+        "release": lambda: store.release(grant.id, outcome="x", resume_until=clock.now()),
+        "grants": lambda: store.grants(),
+        "keep_sessions": lambda: store.keep_sessions("p", []),
+        "sessions": lambda: store.sessions(),
+        "revoke": lambda: store.revoke(Revocation(scope=Scope.SERVER, value="x", at=clock.now())),
+        "revocations": lambda: store.revocations(-1),
+        "purge": lambda: store.purge(),
+    }.items():
+        doing.append(name)
+        await step()
+    writers = {name for name, write in asked.items() if write is True}
+    assert writers == {"put", "take", "release", "keep_sessions", "revoke", "purge"}
+
+
+async def test_a_reader_asks_again_until_there_is_news_and_gets_it_once(store, clock, monkeypatch):
+    monkeypatch.setattr(sqlite, "_POLL_SECONDS", 0.001)
+    first = Revocation(scope=Scope.SERVER, value="a", at=clock.now())
+    await store.revoke(first)
+    cursor, found = await store.revocations(-1)
+    assert found == [first]
+    waiting = asyncio.get_running_loop().create_task(store.revocations(cursor))
+    for _ in range(20):
+        await store.sessions()
+    assert not waiting.done()
+    second = attrs.evolve(first, value="b")
+    await store.revoke(second)
+    assert await waiting == (cursor + 1, [second])
+    monkeypatch.setattr(sqlite, "WAIT_SECONDS", 0.0)
+    assert await store.revocations(cursor + 1) == (cursor + 1, [])
+    assert (await store.revocations(cursor + 9))[1] == [first, second], "a cursor of an earlier life"

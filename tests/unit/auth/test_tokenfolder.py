@@ -173,3 +173,28 @@ def test_a_file_full_of_faults_does_not_fill_the_log(tmp_path, caplog):
     TokenFolder(file).tokens(time.time())  # noqa: TID251 - as it was written just now
     assert len(warned(caplog)) == 21
     assert "980 more" in warned(caplog)[-1]
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_not_waited_for(folder, caplog):
+    write(folder / "site", A)
+    os.mkfifo(folder / "pipe")
+    assert found(TokenFolder(folder)) == {A}
+    assert warned(caplog) == [f"token file {folder / 'pipe'}: its tokens open nothing: it is no regular file"]
+
+
+def test_two_files_that_cannot_be_read_are_tried_again(folder, monkeypatch, caplog):
+    """Even where the one is read: what is unread is counted, not noted."""
+    write(folder / "a", A), write(folder / "b", B)
+    opened = os.open
+
+    def refuse(path, *rest, **named):
+        if Path(path).name in "ab":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *rest, **named)
+
+    tokens = TokenFolder(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert found(tokens) == set()
+    assert found(tokens) == {A, B}

@@ -96,3 +96,16 @@ def test_a_short_token_is_told():
         True,
         False,
     ]
+
+
+def test_any_token_has_a_digest():
+    """A browser may send bytes that are no text; asking for them must not fail."""
+    assert digest_of("\udcff") != digest_of("\udcfe")
+
+
+@pytest.mark.parametrize("blank", [b"\x0b", b"\x0c", b"X"])
+def test_only_blanks_and_tabs_may_stand_around_a_line(blank):
+    line = LONG.encode() + b": h:1"
+    assert len(parse(b" \t" + line + b"\t \n")[0]) == 1
+    entries, _ = parse(line + b" " + blank + b"\n")
+    assert entries == []
