@@ -13,7 +13,7 @@ from consolekit.core.errors import (
     UnsupportedConsole,
     every_error,
 )
-from consolekit.http.problems import problem_of, problem_of_status
+from consolekit.http.problems import headers_of, problem_of, problem_of_status
 
 
 def test_an_error_is_its_code_its_title_and_its_status() -> None:
@@ -69,3 +69,17 @@ def test_statuses_and_errors_share_no_code_with_another_status() -> None:
     for status in (400, 404, 405, 413, 414, 415, 421, 426, 431):
         same = every_error().get(problem_of_status(status)["code"])
         assert same is None or same.status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (401, {"WWW-Authenticate": "Bearer"}),
+        (426, {"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}),
+        (429, {"Retry-After": "5"}),
+        (503, {"Retry-After": "5"}),
+        (404, {}),
+    ],
+)
+def test_some_statuses_have_headers_of_their_own(status: int, headers: dict[str, str]) -> None:
+    assert headers_of(status) == headers
