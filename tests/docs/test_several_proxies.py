@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
+
+import pytest
+import trustme
+from parts import require
 
 from consolekit.config.load import load
 
@@ -59,3 +64,17 @@ def test_its_configuration_is_one() -> None:
     config = load(ROOT / "deploy" / "several-proxies.toml", env={}).config
     assert config.tokens.store == "redis"
     assert config.proxy.trusted_proxies
+
+
+@pytest.mark.external
+def test_its_haproxy_configuration_is_one_with_tls_too(tmp_path: Path) -> None:
+    program = require("haproxy", "haproxy")
+    pem = tmp_path / "consoles.pem"
+    trustme.CA().issue_cert("consoles.example.org").private_key_and_cert_chain_pem.write_to_path(pem)
+    text = (ROOT / "deploy" / "haproxy.cfg").read_text()
+    assert text.count("/etc/haproxy/consoles.pem") == 1
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(text.replace("/etc/haproxy/consoles.pem", str(pem)))
+    done = subprocess.run([program, "-c", "-f", config], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
