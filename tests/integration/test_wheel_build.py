@@ -61,6 +61,8 @@ def carried(out: Path) -> set[str]:
     assert len(names) == len(set(names))
     assert "consolekit/web/console.html" in names
     assert "consolekit/web/assets/main.js" in names
+    assert "consolekit/cli/scaffold/provider.py.txt" in names
+    assert "pytest_consolekit.py" in names
     return {name.removeprefix(NOVNC) for name in names if name.startswith(NOVNC)}
 
 
