@@ -76,7 +76,7 @@ class Timings:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self.monotonic = clock.monotonic
+        self.monotonic: Callable[[], float] = clock.monotonic
         self.around: Around = _nobody
         self._listeners: list[Callable[[Timing], None]] = []
 

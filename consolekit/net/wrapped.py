@@ -33,7 +33,7 @@ class WrappedTlsChannel(SystemSocket):
         self._rest = b""
         self._failure: OSError | None = None  # met behind bytes, it is still to be told
         self._fin_owed = False
-        self.unsent = False
+        self.unsent: bool = False
 
     def recv_into(self, view: memoryview, /) -> int:
         """Decrypt what is there, record by record; see ``Channel``."""
@@ -121,4 +121,6 @@ class WrappedTlsChannel(SystemSocket):
 
 def _broken(exc: OSError) -> OSError:
     """What ``Channel`` promises: an ``OSError`` that is none of TLS's own."""
-    return ConnectionAbortedError(f"TLS: {exc.reason or exc.strerror}") if isinstance(exc, ssl.SSLError) else exc
+    return (
+        ConnectionAbortedError(f"TLS: {exc.reason or exc.strerror}") if isinstance(exc, ssl.SSLError) else exc
+    )

@@ -116,7 +116,7 @@ class Engine:
         kit.timings.listen(self.metrics.call_took)
         self._lag = LoopLag(self.metrics.lagged)
         wheel = TimerWheel(asyncio.get_running_loop(), kit.clock)
-        self.around = Surroundings(
+        self.around: Surroundings = Surroundings(
             kit=kit,
             sessions=self.sessions,
             metrics=self.metrics,
@@ -124,7 +124,7 @@ class Engine:
             timeouts=settings.timeouts,
             relay=settings.relay,
         )
-        self.admission = Admission(
+        self.admission: Admission = Admission(
             self.around, origins=settings.origins, allow_no_origin=settings.allow_no_origin
         )
 

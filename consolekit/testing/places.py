@@ -43,6 +43,10 @@ class BadPlace:
         lost_patience: True once it has cut visitors off.
     """
 
+    host: str
+    manner: Manner
+    port: int
+
     def __init__(
         self,
         manner: Manner,
@@ -55,7 +59,7 @@ class BadPlace:
         self._visited, self._noticed = visited, noticed
         self._listener = socket.create_server(("127.0.0.1", 0)) if manner is not Manner.GONE else _unheard()
         self.host, self.port = self._listener.getsockname()
-        self.lost_patience = False
+        self.lost_patience: bool = False
         self._ends = threading.Event()
         self._visitors: dict[socket.socket, float] = {}
         self._thread = threading.Thread(target=self._serve, name=f"place that {manner.value}", daemon=True)

@@ -55,8 +55,8 @@ class SerialLine:
         guest: Guest = login_prompt,
     ) -> None:
         self._host, self._port, self._path, self._guest = host, port, path, guest
-        self.typed = bytearray()
-        self.calls = 0
+        self.typed: bytearray = bytearray()
+        self.calls: int = 0
         self._listener: socket.socket | None = None
         self._task: asyncio.Task[None] | None = None
         self._caller: asyncio.StreamWriter | None = None
