@@ -134,12 +134,12 @@ async def test_much_goes_both_ways_and_waits_for_who_reads(foreign: Foreign) -> 
             await send_all(channel, piece)
             sent += len(piece)
         assert not channel.unsent
-        channel.shutdown_write()
 
     async with asyncio.TaskGroup() as group:
         group.create_task(echo())
         writer.write(BIG)
         assert await reader.readexactly(len(BIG)) == BIG
+    channel.shutdown_write()
     assert await reader.read() == b""
     writer.close()
     channel.close()
