@@ -231,3 +231,50 @@ async def test_special_names_are_plain_files(tmp_path, monkeypatch):
     for name in (":memory:", "file:x?mode=memory"):
         await opened(Path(name)).aclose()
         assert (tmp_path / name).is_file()
+
+
+async def test_who_writes_has_the_file_from_the_beginning_and_who_reads_has_not(file, path):
+    def another_may_write(db):
+        with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            other.execute("ROLLBACK")
+            return True
+
+    assert await file.call(another_may_write) is True
+    assert await file.call(another_may_write, write=True) is False
+
+
+async def test_directories_are_made_however_deep(tmp_path):
+    file = opened(tmp_path / "a" / "b" / "c" / "d.db")
+    await file.call(insert, write=True)
+    await file.aclose()
+
+
+async def test_what_is_closed_holds_no_descriptor(file, path):
+    def held():
+        links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+        return [link for link in links if os.path.lexists(link) and os.readlink(link).startswith(str(path))]
+
+    await file.call(insert, write=True)
+    assert held()
+    await file.aclose()
+    assert held() == []
+
+
+async def test_a_refusal_has_sqlites_words_and_their_name(file, path):
+    def wrong(db):
+        db.execute("SELECT missing")
+
+    with pytest.raises(StoreUnavailable) as caught:
+        await file.call(wrong)
+    assert str(caught.value) == f"token store {path}: no such column: missing (SQLITE_ERROR)"
+
+
+def test_a_directory_that_cannot_be_used_is_told_in_the_systems_words(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError) as caught:
+        opened(tmp_path / "file" / "a.db")
+    assert caught.value.problems[0].message.endswith("cannot be opened: File exists")

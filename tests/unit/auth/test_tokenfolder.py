@@ -198,3 +198,10 @@ def test_two_files_that_cannot_be_read_are_tried_again(folder, monkeypatch, capl
         patch.setattr(os, "open", refuse)
         assert found(tokens) == set()
     assert found(tokens) == {A, B}
+
+
+def test_faults_of_every_file_are_told(folder, caplog):
+    for name in ("one", "two"):
+        (folder / name).write_text("nothing\n")
+    assert TokenFolder(folder).tokens(FAR) == {}
+    assert [sum(f"{name}:1:" in line for line in warned(caplog)) for name in ("one", "two")] == [1, 1]
