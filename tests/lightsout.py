@@ -244,7 +244,7 @@ def failed_checks(wrong: type) -> set[str]:
 
     class Contract(getattr(wrong, "contract", LightsContract)):
         made: ClassVar = wrong
-        patience: ClassVar = 1.5
+        patience: ClassVar = 2.0
 
     failed = set()
     gc.freeze()  # the kit collects garbage: what pytest has loaded is not looked at each time

@@ -205,8 +205,10 @@ class LeavesATask(LightsOut):
 
 
 class LeavesAThread(LightsOut):
+    end: ClassVar = threading.Event()
+
     async def open(self, request):
-        threading.Thread(target=threading.Event().wait, args=(2,), daemon=True, name="left").start()
+        threading.Thread(target=self.end.wait, daemon=True, name="left").start()
         return await super().open(request)
 
 

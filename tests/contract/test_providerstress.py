@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 from lightsout import failed_checks
-from wrongcalls import WRONG, LeavesADescriptor
+from wrongcalls import WRONG, LeavesADescriptor, LeavesAThread
 
 
 @pytest.fixture(autouse=True)
-def _close_what_was_left() -> Iterator[None]:
+def _end_what_was_left() -> Iterator[None]:
+    LeavesAThread.end.clear()
     yield
+    LeavesAThread.end.set()
     while LeavesADescriptor.left:
         os.close(LeavesADescriptor.left.pop())
 
