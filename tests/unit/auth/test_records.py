@@ -127,3 +127,9 @@ def test_a_grant_with_a_target_is_never_written():
     grant = attrs.evolve(GRANT, target=Target(host="esx", port=902, access=Secret("ticket")))
     with pytest.raises(ValueError, match=r"^a grant with a target is not stored$"):
         grant_text(grant)
+
+
+def test_a_grant_with_a_target_is_never_read():
+    """Who can write into the store must not say where the gateway connects to."""
+    with pytest.raises(RecordError, match=r"unknown fields target$"):
+        read_grant(changed(grant_text(GRANT), target={"host": "esx", "port": 902}))

@@ -124,6 +124,11 @@ async def test_from_config_opens_the_named_file(tmp_path, clock, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     store = SqliteTokenStore.from_config({"path": "~/mine/t.db"}, clock=clock)
     assert (tmp_path / "mine" / "t.db").is_file()
+    grant = example_grant(clock)
+    await store.put(HASH, grant)
+    assert [each.id for each in await store.grants()] == [grant.id]
+    clock.advance(3600)
+    assert await store.grants() == [], "its clock is the given one"
     await store.aclose()
 
 

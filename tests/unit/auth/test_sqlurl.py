@@ -128,3 +128,11 @@ def test_the_schema_takes_what_is_documented_and_nothing_else():
     validator = validator_of(CONFIG_SCHEMA)
     assert problems_of(validator, {"url_file": "u", "password_file": "p", "ca_file": "c"}) == []
     assert problems_of(validator, {"path": "x"})
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://host/tmp/a.db", "sqlite:////tmp/a.db?mode=ro", "sqlite://", "sqlite:///a.db"]
+)
+def test_sqlite_is_an_absolute_path_and_nothing_else(url):
+    ((place, why),) = refusal({"url": url})
+    assert (place, "absolute path" in why) == ("url", True)
