@@ -52,6 +52,9 @@ class Supervisor:
         roles: What the workers serve: ``proxy``, ``api``.
         arguments: The command line that the workers get.
         manager: Who started us.
+
+    Raises:
+        ListenFailed: there is no place for the sockets between parent and workers.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Supervisor:
         self._workers: list[Worker] = []
         self._watchers: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
-        self._folder = Path(tempfile.mkdtemp(prefix="consolekit-"))
+        self._folder = _private_folder()
         self._figures = Figures()
         self._own = ParentFigures(
             serving=lambda: sum(worker.ready.is_set() and not worker.leaving for worker in self._workers),
@@ -101,16 +104,23 @@ class Supervisor:
         """Start workers; True if all serve, else none of them is left. ``quick``: for one that ended soon."""
         shared = {role: self._listeners[role].sockets for role in self._roles}
         new = [Worker(next(self._numbers), self._arguments, shared, self._folder) for _ in range(count)]
-        for worker in new:
-            await worker.start()
-            self._workers.append(worker)
-            self._watch(worker, quick)
-        if await self._all_ready(new):
+        if await self._spawned(new, quick) and await self._all_ready(new):
             return True
         for worker in new:
             worker.leaving = True
             worker.tell(signal.SIGTERM)
         return False
+
+    async def _spawned(self, new: Sequence[Worker], quick: bool) -> bool:
+        for worker in new:
+            try:
+                await worker.start()
+            except OSError as exc:
+                _log.error("a worker cannot be started: %s", exc.strerror or exc)
+                return False
+            self._workers.append(worker)
+            self._watch(worker, quick)
+        return True
 
     async def _all_ready(self, new: Sequence[Worker]) -> bool:
         try:
@@ -262,6 +272,16 @@ class Supervisor:
         return BoundedApplication(
             routes, default_handler_class=NotFoundHandler, log_function=log_request, hosts=frozenset()
         )
+
+
+def _private_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="consolekit-"))
+    except OSError as exc:
+        raise ListenFailed(
+            f"no directory can be made for the sockets between parent and workers: {exc.strerror}; "
+            "make /tmp writable, or let TMPDIR name one that is"
+        ) from exc
 
 
 class Healthz(Handler):

@@ -57,7 +57,18 @@ class Worker:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start the process; ``ready`` is set when it serves."""
+        """Start the process; ``ready`` is set when it serves.
+
+        Raises:
+            OSError: there is no memory, descriptor or place for it; nothing is left of it.
+        """
+        try:
+            await self._start()
+        except OSError:
+            self._clear()
+            raise
+
+    async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         self.heard_at = loop.time()
         self._hearing = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -112,7 +123,8 @@ class Worker:
             asyncio.get_running_loop().remove_reader(self._hearing)
             self._hearing.close()
             self._hearing = None
-            os.close(self._lifeline)
+            if self._lifeline >= 0:
+                os.close(self._lifeline)
             for path in (self._admin, self._notify):
                 path.unlink(missing_ok=True)
 

@@ -6,12 +6,19 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 import websockets.exceptions
 from served import COMMAND, Served, listening
 from workersite import PATIENCE, Site, echoing, gone, providers, said_back, settings, working
+
+from consolekit.cli.notify import ServiceManager
+from consolekit.cli.supervisor import Supervisor
+from consolekit.config.model import AdminConfig, Config, ProxyConfig
+from consolekit.core.address import Address
+from consolekit.core.errors import ListenFailed
 
 
 def test_one_view_of_all_workers(tmp_path):
@@ -165,6 +172,30 @@ def test_what_cannot_serve_ends_with_its_reason(tmp_path, change, code, told):
     assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (code, True, False), (
         done.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("directory", "told"),
+    [("", "let TMPDIR name one"), ("x" * 100, "a worker cannot be started: AF_UNIX path too long")],
+    ids=["nowhere to write", "too long"],
+)
+async def test_no_place_for_the_sockets_between_them(tmp_path, monkeypatch, caplog, directory, told):
+    place = tmp_path / directory
+    place.mkdir(exist_ok=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(place) if directory else "/proc/no")
+    config = Config(proxy=ProxyConfig(listen=Address("127.0.0.1", 0)), admin=AdminConfig(listen=None))
+
+    async def begin() -> None:
+        supervisor = Supervisor(config, ["proxy"], [], ServiceManager({}))
+        try:
+            await supervisor.start()
+        finally:
+            await supervisor.aclose()
+
+    with pytest.raises(ListenFailed) as failure:
+        await begin()
+    assert told in f"{failure.value} {caplog.text}"
+    assert not [*place.glob("consolekit-*")]
 
 
 def test_a_single_process_says_that_it_cannot_reload(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 
@@ -49,6 +50,16 @@ async def test_it_ends_as_it_is_told_and_nothing_is_left(worker, tmp_path):
     with pytest.raises(ConsoleUnavailable, match="worker 7 does not answer: FileNotFoundError"):
         await worker.ask("/metrics")
     worker.tell(signal.SIGTERM)  # nobody there: no error
+
+
+async def test_one_that_cannot_be_started_leaves_nothing(tmp_path):
+    before = set(os.listdir("/proc/self/fd"))
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    with pytest.raises(OSError, match="path too long"):
+        await Worker(7, ["serve"], {}, deep).start()
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert not [*deep.iterdir()]
 
 
 async def test_one_that_stands_still_is_silent(worker):
