@@ -31,6 +31,9 @@ async def start_successor(
 
     Returns:
         Its process; None where it does not serve, and has ended.
+
+    Raises:
+        OSError: there is no process, memory or descriptor for it.
     """
     ours, its = socket.socketpair()
     with ours:

@@ -194,7 +194,11 @@ class Supervisor:
                 return
             _log.info("upgrade: starting the program anew")
             named = [(name, sock) for name, listener in self._listeners.items() for sock in listener.sockets]
-            successor = await start_successor(self._arguments, named)
+            try:
+                successor = await start_successor(self._arguments, named)
+            except OSError as exc:
+                _log.error("upgrade: the program cannot be started: %s", exc.strerror or exc)
+                return
             if successor is None:
                 _log.error("upgrade: the new program does not serve, so everything stays as it was")
                 return

@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import ssl
 import subprocess
 import tempfile
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
+import trustme
 import websockets.exceptions
 from served import COMMAND, Served, listening
 from workersite import PATIENCE, Site, echoing, gone, providers, said_back, settings, working
 
+from consolekit.api.callers import hash_of, new_key
 from consolekit.cli.notify import ServiceManager
 from consolekit.cli.supervisor import Supervisor
 from consolekit.config.model import AdminConfig, Config, ProxyConfig
@@ -74,6 +79,30 @@ def test_case_47_a_reload_keeps_consoles_and_takes_the_new_configuration(tmp_pat
         assert site.readiness() == (200, {"worker 3", "worker 4"})
         old.close()
         site.until(lambda: not before & set(site.workers()))
+
+
+def test_a_reload_takes_keys_certificates_and_the_level_of_the_log(tmp_path):
+    with working(tmp_path, workers=1) as site:
+        assert site.served.call("GET", "/sessions")[0] == 200, "nobody need show a key"
+        authority, key = trustme.CA(), new_key()
+        issued = authority.issue_cert("localhost")
+        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "api.pem")
+        text = site.config.read_text().replace('level = "debug"', 'level = "warning"')
+        text = text.replace('authentication = "none"', 'cert = "api.pem"\nkey = "api.pem"')
+        site.config.write_text(f'{text}[api.keys.portal]\nsha256 = "{hash_of(key)}"\n')
+        site.reload()
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        url = site.served.urls["api"].replace("http://127.0.0.1", "https://localhost") + "/sessions"
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(url, context=context)
+        refused.value.close()
+        assert refused.value.code == 401
+        said = site.served.log.read_text()
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key.reveal()}"})
+        with urllib.request.urlopen(request, context=context) as answer:
+            assert answer.status == 200
+        assert "GET /sessions" not in site.served.log.read_text().removeprefix(said)
 
 
 def test_case_47_a_bad_file_changes_nothing(tmp_path):
