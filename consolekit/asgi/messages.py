@@ -124,7 +124,7 @@ async def answer(
         head: Whether only the headers are wanted.
     """
     lines = {**SAFE_HEADERS, **headers}
-    if status != 304:
+    if status != 304 and kind == "http.response":  # of a refused websocket some servers add a second one
         lines["Content-Length"] = str(len(body))
     encoded = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in lines.items()]
     await send({"type": f"{kind}.start", "status": status, "headers": encoded})

@@ -72,7 +72,7 @@ async def _admitted(
         ConsoleKitError: there is none for this one.
     """
     admission.check_origin(request.headers.get("origin", []))
-    wish = parse_offers(list(offers))
+    wish = parse_offers(_words(offers))
     admission.around.sessions.admit(request.address)
     opening = asyncio.get_running_loop().create_task(admission.open(wish, address=request.address))
     try:
@@ -88,6 +88,11 @@ async def _admitted(
     if session.ended:
         raise session.refusal()
     return session, wish
+
+
+def _words(offers: Sequence[str]) -> list[str]:
+    """The subprotocols one by one; some servers pass the header's lines on as they came."""
+    return [word.strip() for line in offers for word in line.split(",")]
 
 
 async def _stop(opening: asyncio.Task[Session]) -> None:
