@@ -93,7 +93,9 @@ class Consolekit(Peer):
     consoles = ("raw", "rfb", "websocket", "secure")
 
     def version(self) -> str:
-        return importlib.metadata.version("consolekit")
+        uvloop = importlib.util.find_spec("uvloop")
+        loop = f" on uvloop {importlib.metadata.version('uvloop')}" if uvloop else ""
+        return importlib.metadata.version("consolekit") + loop
 
     def command(self, place: Place) -> list[str]:
         tls = f'cert = "{place.cert}"' if place.cert else ""
