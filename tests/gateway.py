@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import attrs
 import websockets.asyncio.client
@@ -198,8 +198,11 @@ async def target(serve: Serve) -> AsyncIterator[Endpoint]:
     async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await serve(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except asyncio.IncompleteReadError:
             pass
+        except ConnectionError:
+            with suppress(ConnectionError):  # else asyncio may tell of it, as of one that nobody fetched
+                await writer.wait_closed()
         finally:
             writer.close()
 

@@ -97,6 +97,12 @@ class SpendsWhenAsked(MemoryTokenStore):
         self._lives[token_hash] = life.taken(self._clock.now(), resume_hash)
         return life.grant
 
+    async def outcome(self, token_hash, *, resume_hash):
+        life = await MemoryTokenStore.inspect(self, token_hash)
+        if not life.belongs_to(resume_hash):
+            raise TokenRefused("unknown")
+        return life.outcome
+
 
 class FindsByPattern(MemoryTokenStore):
     """``LIKE`` for ``=``: any case, and ``%`` is anything."""

@@ -138,7 +138,8 @@ def free_port() -> int:
 @contextmanager
 def django_portal(config: Path) -> Iterator[str]:
     """Run the example as the process that it is; its address."""
-    command = [sys.executable, "-W", "error", str(EXAMPLES / "django_portal.py"), str(config)]
+    program = [sys.executable, "-W", "error", str(EXAMPLES / "django_portal.py"), str(config)]
+    command = ["env", "--default-signal=INT", *program]  # a shell's background job would not hear of it
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
