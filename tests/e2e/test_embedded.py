@@ -88,10 +88,9 @@ def running(name: str, screen: RfbServer) -> Iterator[str]:
 
 def see_and_type(page: Page, screen: RfbServer) -> None:
     """The picture is there, and what is typed arrives."""
-    page.wait_for_function(f"({COLOURS})() > 2")
+    page.wait_for_function(f"() => ({COLOURS})() > 2")
     page.locator("#screen canvas").click()
     page.keyboard.type("hello")
-    page.wait_for_function("() => true")
     for _ in range(200):
         if screen.scene.typed == "hello":
             break
@@ -109,7 +108,7 @@ def see_our_page(page: Page, portal: str) -> None:
     page.wait_for_selector(CONNECTED)
     page.reload()  # the same browser comes back with its resume key
     page.wait_for_selector(CONNECTED)
-    page.wait_for_function(f"({COLOURS})() > 2")
+    page.wait_for_function(f"() => ({COLOURS})() > 2")
     page.goto("about:blank")  # nothing is left to be waited for
 
 
