@@ -58,7 +58,7 @@ check: $(VENV)/.test $(VENV)/.lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/basedpyright --verifytypes consolekit --ignoreexternal
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" basedpyright --verifytypes consolekit --ignoreexternal
 	$(VENV)/bin/lint-imports --cache-dir $(VENV)/import-linter
 
 # Not stopped by the first that fails: what the other half finds is worth as much.
