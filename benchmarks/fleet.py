@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime
 import json
 import math
 import os
@@ -21,23 +20,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import kept
 import machine
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-import drills  # noqa: E402
-import fleet  # noqa: E402
-from fleetstores import STORES  # noqa: E402
+import drills
+import fleet
+from fleetstores import STORES
 
 Record = dict[str, Any]
 
 
 def spread(values: Sequence[float]) -> Record:
-    """Median, 99th percentile and worst, in seconds."""
+    """Median, 99th percentile and worst, in seconds; nothing of nothing."""
     ordered = sorted(values)
-    rank = lambda share: ordered[max(0, math.ceil(share * len(ordered)) - 1)]  # noqa: E731 - three uses, one line
-    return {"median": round(rank(0.5), 3), "p99": round(rank(0.99), 3), "worst": round(ordered[-1], 3)}
+    if not values:
+        return {}
+    ranks = {"median": 0.5, "p99": 0.99, "worst": 1.0}
+    return {
+        name: round(ordered[max(0, math.ceil(share * len(ordered)) - 1)], 3) for name, share in ranks.items()
+    }
 
 
 def rounded(value: Any) -> Any:
@@ -58,8 +62,7 @@ class Notes:
     def add(self, what: str, store: str, figures: Record) -> None:
         record = {"what": what, "store": store, "figures": rounded(figures)}
         print(json.dumps(record), flush=True)
-        with self._out.open("a") as lines:
-            lines.write(json.dumps(record) + "\n")
+        kept.append(self._out, [record])
 
 
 async def revocations(four: fleet.Fleet, store: str, rounds: int, notes: Notes) -> None:
@@ -91,22 +94,22 @@ async def measure(store: str, options: argparse.Namespace, notes: Notes) -> None
 
 
 def main() -> None:
-    today = datetime.datetime.now(datetime.UTC).date()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--store", choices=STORES, action="append", help="default: all")
     parser.add_argument("--rounds", type=int, default=100, help="revocations")
     parser.add_argument("--viewers", type=int, default=50, help="consoles that are open meanwhile")
     parser.add_argument("--outage", type=float, default=60.0, help="seconds without the store")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / f"fleet-{today}.jsonl")
+    parser.add_argument("--out", type=Path, default=kept.place("fleet"))
     parser.add_argument(
         "--realtime", action="store_true", help="go before all else (root), on a busy machine"
     )
     options = parser.parse_args()
     if options.realtime:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))  # what it starts has it too
-    options.out.parent.mkdir(exist_ok=True)
     notes = Notes(options.out)
-    notes.add("machine", "", {"date": str(today), "realtime": options.realtime, **machine.describe()})
+    notes.add(
+        "machine", "", {"date": str(kept.now().date()), "realtime": options.realtime, **machine.describe()}
+    )
     for store in options.store or STORES:
         asyncio.run(measure(store, options, notes))
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import datetime
 import json
 import multiprocessing
 import os
@@ -32,18 +31,19 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import kept
 import machine
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from hostile import full_backlog, silence  # noqa: E402
-from served import SETTINGS, Served, serving  # noqa: E402
-from swarm import Console, Door, Refused, echoing, header, tokens  # noqa: E402
+from hostile import full_backlog, silence
+from served import SETTINGS, Served, serving
+from swarm import Console, Door, Refused, echoing, header, tokens
 
-from consolekit.config.build import build_kit  # noqa: E402
-from consolekit.config.load import load  # noqa: E402
-from consolekit.kit import ConsoleKit  # noqa: E402
+from consolekit.config.build import build_kit
+from consolekit.config.load import load
+from consolekit.kit import ConsoleKit
 
 Figures = dict[str, Any]
 LIMITS = """
@@ -434,17 +434,15 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(MEASURES), help="some of them, with commas")
     parser.add_argument("--churn", type=int, default=10_000, help="sessions that come and go")
     parser.add_argument("--stuck", type=int, default=20, help="sessions that are stuck")
-    today = datetime.datetime.now(datetime.UTC).date()
-    parser.add_argument("--out", type=Path, default=HERE / "results" / f"promises-{today}.jsonl")
+    parser.add_argument("--out", type=Path, default=kept.place("promises"))
     options = parser.parse_args()
     command = shlex.join(["python", "benchmarks/promises.py", *sys.argv[1:]])
-    head = {"date": str(today), "command": command, "machine": machine.describe()}
-    with options.out.open("a", encoding="utf-8") as out:
-        print(json.dumps(head), file=out)
-        for name in options.only.split(","):
-            record = {"what": name, "figures": asyncio.run(MEASURES[name](options))}
-            print(json.dumps(record), flush=True)
-            print(json.dumps(record), file=out, flush=True)
+    head = {"date": str(kept.now().date()), "command": command, "machine": machine.describe()}
+    kept.append(options.out, [head])
+    for name in options.only.split(","):
+        record = {"what": name, "figures": asyncio.run(MEASURES[name](options))}
+        print(json.dumps(record), flush=True)
+        kept.append(options.out, [record])
 
 
 if __name__ == "__main__":

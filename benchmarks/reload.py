@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime
 import json
 import os
 import re
@@ -23,13 +22,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kept
 import machine
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from reloading import Load, summary, under_load  # noqa: E402
-from workersite import working  # noqa: E402
+from reloading import Load, summary, under_load
+from workersite import working
 
 _CODE = re.compile(r'"code": "(\w+)"')
 
@@ -90,8 +90,7 @@ def main() -> None:
     parser.add_argument("--upgrades", type=int, default=2)
     parser.add_argument("--kills", type=int, default=5, help="of a worker, afterwards; default: 5")
     parser.add_argument("--workers", type=int, default=2)
-    now = datetime.datetime.now(datetime.UTC)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / f"reload-{now:%Y-%m-%d}.jsonl")
+    parser.add_argument("--out", type=Path, default=kept.place("reload"))
     parser.add_argument(
         "--realtime", action="store_true", help="go before all else (root), on a busy machine"
     )
@@ -100,14 +99,13 @@ def main() -> None:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     figures = asyncio.run(measure(options))
     record = {
-        "date": now.isoformat(timespec="minutes"),
+        "date": kept.now().isoformat(timespec="minutes"),
         "command": shlex.join(["python", "benchmarks/reload.py", *sys.argv[1:]]),
         "machine": machine.describe(),
         "figures": figures | {"worker_again_s": killed(options.kills)},
     }
     print(json.dumps(record["figures"], indent=2))
-    with options.out.open("a") as lines:
-        lines.write(json.dumps(record) + "\n")
+    kept.append(options.out, [record])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import datetime
 import json
 import os
 import shlex
@@ -25,17 +24,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import kept
 import machine
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from swarm import Door, Refused, tokens  # noqa: E402
-from swarmsite import Swarm, swarming  # noqa: E402
+from swarm import Door, Refused, tokens
+from swarmsite import Swarm, swarming
 
-from consolekit.config.build import build_kit  # noqa: E402
-from consolekit.config.load import load  # noqa: E402
-from consolekit.kit import ConsoleKit  # noqa: E402
+from consolekit.config.build import build_kit
+from consolekit.config.load import load
+from consolekit.kit import ConsoleKit
 
 _SAMPLES = 100
 _WARM = (0.2, 0.5)  # of the sessions: until then caches and the allocator's pools fill
@@ -161,18 +161,16 @@ def main() -> None:
     )
     parser.add_argument("--sessions", type=int, default=100_000, help="default: 100,000")
     parser.add_argument("--at-once", type=int, default=40, help="side by side; default: 40")
-    now = datetime.datetime.now(datetime.UTC)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / f"soak-{now:%Y-%m-%d}.jsonl")
+    parser.add_argument("--out", type=Path, default=kept.place("soak"))
     options = parser.parse_args()
     record = {
-        "date": now.isoformat(timespec="minutes"),
+        "date": kept.now().isoformat(timespec="minutes"),
         "command": shlex.join(["python", "benchmarks/soak.py", *sys.argv[1:]]),
         "machine": machine.describe(),
         "figures": asyncio.run(soak(options)),
     }
     print(json.dumps(record["figures"], indent=2))
-    with options.out.open("a") as lines:
-        lines.write(json.dumps(record) + "\n")
+    kept.append(options.out, [record])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import datetime
 import json
 import logging
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import kept
 import machine
 
 from consolekit.auth.base import AccessContext, TokenIssuer, TokenStore, TokenValidator
@@ -63,7 +63,7 @@ class Contestant:
 def main() -> None:
     wanted = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     wanted.add_argument("--out", type=Path, help="append the results to this file")
-    out = wanted.parse_args().out or HERE / "results" / f"tokens-{_now():%Y-%m-%d}.jsonl"
+    out = wanted.parse_args().out or kept.place("tokens")
     logging.disable(logging.CRITICAL)
     records: list[Record] = [_header()]
     with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as servers:
@@ -74,21 +74,15 @@ def main() -> None:
                 folder.mkdir()
                 records.append({"round": number} | asyncio.run(_measure(contestant, folder)))
             records += [{"round": number} | record for record in _websockify(servers, Path(directory))]
-    out.parent.mkdir(exist_ok=True)
-    with out.open("a") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
+    kept.append(out, records)
     print(render(records))
     print(f"\n{out}: {len(records)} records")
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
 
 
 def _header() -> Record:
     return {
         "benchmark": "tokens",
-        "started": _now().isoformat(timespec="seconds"),
+        "started": kept.now().isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "load": os.getloadavg()[0],
         "tokens": TOKENS,

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import datetime
-import json
 import multiprocessing
 import os
 import ssl
@@ -29,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import kept
 import machine
 import vspherewhole
 
@@ -66,27 +65,21 @@ class Place:
 def main() -> None:
     wanted = argparse.ArgumentParser(description=__doc__)
     wanted.add_argument("--out", type=Path, help="append the results to this file")
-    out = wanted.parse_args().out or HERE / "results" / f"vsphere-{_now():%Y-%m-%d}.jsonl"
+    out = wanted.parse_args().out or kept.place("vsphere")
     records: list[Record] = [_header()]
     with tempfile.TemporaryDirectory() as directory, _vcenters(Path(directory)) as (place, fronts):
         for number in range(_ROUNDS):  # in turn, so that what else happens here meets everybody
             for part in (_measured_ours, _measured_scan, _measured_hung, _measured_whole):
                 records += [{**record, "round": number} for record in part(place, fronts)]
-    out.parent.mkdir(exist_ok=True)
-    with out.open("a") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
+    kept.append(out, records)
     print(render(records))
     print(f"\n{out}: {len(records)} records")
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
 
 
 def _header() -> Record:
     return {
         "benchmark": "vsphere",
-        "started": _now().isoformat(timespec="seconds"),
+        "started": kept.now().isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "load": os.getloadavg()[0],
         "machines": _MACHINES,

@@ -80,6 +80,7 @@ async def swarming(
         config.write_text(text + LIMITS + providers(("a", address)))
         command = [*COMMAND, "serve", "--config", str(config)]
         with log.open("wb") as out:
+            # no asyncio process: Site and Served hold one that can be waited for without a loop
             parent = subprocess.Popen(command, stdout=out, stderr=out, preexec_fn=limit)  # noqa: ASYNC220
         site = Site(Served(parent, log, {}), config, contextlib.ExitStack())
         try:

@@ -6,7 +6,7 @@ Pure; knows no console.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Container, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 import attrs
@@ -51,7 +51,7 @@ class Request:
     address: str
 
     @classmethod
-    def of(cls, scope: Scope, *, prefix: str, hosts: object, trusted: Networks) -> Request:
+    def of(cls, scope: Scope, *, prefix: str, hosts: Container[str], trusted: Networks) -> Request:
         """Read a scope; refuse what is too large, ambiguous, or meant for another host (RFC 9112, 3.2).
 
         Args:
@@ -74,7 +74,7 @@ class Request:
         named = headers.get("host", [])
         if len(named) != 1:
             raise Unfit(400)
-        if named[0].lower() not in hosts:  # type: ignore[operator]  # any collection
+        if named[0].lower() not in hosts:
             raise Unfit(421)
         return cls(
             method=scope.get("method", "GET"), path=_below(scope, prefix), headers=headers, address=address

@@ -139,7 +139,7 @@ class RedisLink:
         """
         connection = _connection(self._settings)
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.connect()  # type: ignore[no-untyped-call]  # redis-py says no type
             await self._greet(connection)
         except BaseException:
             await connection.disconnect(nowait=True)

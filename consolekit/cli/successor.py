@@ -40,7 +40,8 @@ async def start_successor(
         ours.setblocking(False)
         with its:
             command, how = starting(arguments, sockets, link=(_PREDECESSOR, its.fileno()))
-            # no asyncio process: those end with the loop that has started them, and this one must not
+            # no asyncio process (ASYNC220): those end with the loop that has started them, and this one must
+            # not; the command (S603) is our own interpreter and the arguments that we were started with
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **how)  # noqa: ASYNC220, S603
         if await _served(ours):
             return process.pid

@@ -53,7 +53,7 @@ class Worker:
     @property
     def pid(self) -> int:
         """Its process; only once it is started."""
-        assert self._process is not None  # noqa: S101
+        assert self._process is not None  # noqa: S101 - start() came before
         return self._process.pid
 
     async def start(self) -> None:
@@ -113,7 +113,7 @@ class Worker:
 
     async def ended(self) -> int:
         """Wait for its end; its exit code, negative for a signal."""
-        assert self._process is not None  # noqa: S101
+        assert self._process is not None  # noqa: S101 - start() came before
         code = await self._process.wait()
         self._clear()
         return code
