@@ -2,6 +2,7 @@
 
 Knows sqlite3 and the file; knows no grant and no token.
 
+- What waits to be written is written together: a transaction costs more than what is done in it.
 - The file belongs to its owner alone (0600, directory 0700) from the moment it exists.
 - A call whose caller has stopped waiting writes nothing: a token is not spent for nobody.
 - After any error but "locked", and when another file lies at its path, the file is opened anew: SQLite
@@ -14,8 +15,10 @@ import asyncio
 import logging
 import os
 import sqlite3
+import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -31,16 +34,35 @@ APPLICATION_ID: Final = 0x434B5453
 
 _OLDEST_SQLITE: Final = (3, 35, 0)  # for RETURNING
 _BUSY_SECONDS: Final = 1.5  # under STORE_SECONDS, so that the reason is heard before the deadline
+_TOGETHER: Final = 64  # calls that are written in one go; others wait for the file meanwhile
 _BUSY_CODES: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class _Order:
-    """One piece of work, and whether anybody still waits for it."""
+    """One piece of work, who waits for it, and what came of it."""
 
-    def __init__(self, work: Callable[[sqlite3.Connection], Any], *, write: bool) -> None:
-        self.work = work
-        self.write = write
+    __slots__ = ("abandoned", "answer", "error", "result", "work", "write")
+
+    def __init__(
+        self, work: Callable[[sqlite3.Connection], Any], answer: asyncio.Future[Any], *, write: bool
+    ) -> None:
+        self.work, self.answer, self.write = work, answer, write
         self.abandoned = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """In the loop: answer, unless nobody waits any more."""
+        if self.answer.done():
+            return
+        if self.error is None:
+            self.answer.set_result(self.result)
+        else:
+            self.answer.set_exception(self.error)
+
+
+class _SpoiltError(Exception):
+    """What one order wrote must not stay, so nothing of its transaction may."""
 
 
 class SqliteFile:
@@ -63,6 +85,9 @@ class SqliteFile:
         self._identity: tuple[int, int] | None = None
         self._troubles: set[str] = set()
         self._closed = False
+        self._lock = threading.Lock()
+        self._orders: deque[_Order] = deque()
+        self._working = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="consolekit-sqlite")
         try:
             self._thread.submit(self._open).result()
@@ -71,7 +96,11 @@ class SqliteFile:
             raise
 
     async def call(self, work: Callable[[sqlite3.Connection], _T], *, write: bool = False) -> _T:
-        """Run ``work`` in a transaction of its own, in the file's thread.
+        """Run ``work`` in the file's thread; all of it is done or nothing.
+
+        Args:
+            work: Gets the connection, inside a transaction. It may run more than once; the last run counts.
+            write: Whether it writes.
 
         Raises:
             StoreUnavailable: it could not be done in time; nothing was written.
@@ -79,17 +108,17 @@ class SqliteFile:
         if self._closed:
             raise StoreUnavailable("the token store is closed")
         loop = asyncio.get_running_loop()
-        order, answer = _Order(work, write=write), loop.create_future()
-        deadline = loop.call_later(STORE_SECONDS, _settle, answer, None, TimeoutError())
-        self._thread.submit(self._answer, order, answer)
+        answer: asyncio.Future[_T] = loop.create_future()
+        order = _Order(work, answer, write=write)
+        deadline = loop.call_later(STORE_SECONDS, _too_late, answer)
+        self._take_in(order)
         try:
-            result: _T = await answer
+            return await answer
         except TimeoutError as exc:
             raise self._unavailable(f"no answer within {STORE_SECONDS:g} s") from exc
         finally:
             order.abandoned = True
             deadline.cancel()
-        return result
 
     async def aclose(self) -> None:
         """Close the file and end the thread."""
@@ -99,32 +128,63 @@ class SqliteFile:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
         self._thread.shutdown(wait=False)
 
-    def _answer(self, order: _Order, answer: asyncio.Future[Any]) -> None:
-        """In the thread: obey, tell the loop. Half of what ``run_in_executor`` costs, twice a session."""
-        result, error = None, None
-        try:
-            result = self._obey(order)
-        except BaseException as exc:
-            error = exc
-        try:
-            answer.get_loop().call_soon_threadsafe(_settle, answer, result, error)
-        except RuntimeError:  # the loop is closed: nobody waits
-            pass
+    def _take_in(self, order: _Order) -> None:
+        with self._lock:
+            self._orders.append(order)
+            idle, self._working = not self._working, True
+        if idle:
+            self._thread.submit(self._work_off)
 
-    def _obey(self, order: _Order) -> Any:
+    def _work_off(self) -> None:
+        """In the thread: obey until no order waits."""
+        while orders := self._next():
+            try:
+                self._obey(orders)
+            except BaseException as exc:
+                for order in orders:
+                    order.error = exc
+            for order in orders:
+                try:
+                    order.answer.get_loop().call_soon_threadsafe(order.settle)
+                except RuntimeError:  # the loop is closed: nobody waits
+                    pass
+
+    def _next(self) -> list[_Order]:
+        """What is done in one go: all that is to be written, as far as it came in a row; or one look."""
+        with self._lock:
+            orders = self._orders
+            taken = [orders.popleft()] if orders else []
+            while taken and taken[0].write and orders and orders[0].write and len(taken) < _TOGETHER:
+                taken.append(orders.popleft())
+            self._working = bool(taken)
+        return taken
+
+    def _obey(self, orders: Sequence[_Order]) -> None:
         """In the thread: one transaction, every kind of trouble translated."""
         try:
-            result = self._transact(self._current(), order)
+            self._transact(self._current(), orders)
+        except _SpoiltError:
+            if len(orders) > 1:  # each for itself
+                for order in orders:
+                    order.error = None
+                    self._obey([order])
+            return
         except (ConfigError, StoreUnavailable) as exc:
-            raise self._unavailable(str(exc)) from exc
+            self._fail(orders, str(exc), exc)
+            return
         except sqlite3.Error as exc:
             if _code(exc) not in _BUSY_CODES:
                 self._drop()
-            raise self._unavailable(_why(exc)) from exc
-        if order.write and self._troubles:  # a locked file can be read all the while: that proves nothing
+            self._fail(orders, _why(exc), exc)
+            return
+        if orders[0].write and self._troubles:  # a locked file can be read all the while: that proves nothing
             self._troubles.clear()
             _log.warning("token store %s works again", self.path)
-        return result
+
+    def _fail(self, orders: Sequence[_Order], why: str, cause: Exception) -> None:
+        for order in orders:
+            order.error = self._unavailable(why)
+            order.error.__cause__ = cause
 
     def _current(self) -> sqlite3.Connection:
         """The open connection, if it is still to the file at our path; else a new one."""
@@ -140,17 +200,38 @@ class SqliteFile:
             return None
         return status.st_dev, status.st_ino
 
-    @staticmethod
-    def _transact(connection: sqlite3.Connection, order: _Order) -> Any:
-        connection.execute("BEGIN IMMEDIATE" if order.write else "BEGIN")
+    def _transact(self, connection: sqlite3.Connection, orders: Sequence[_Order]) -> None:
+        connection.execute("BEGIN IMMEDIATE" if orders[0].write else "BEGIN")
         try:
-            result = None if order.abandoned else order.work(connection)
+            for order in orders:
+                if not order.abandoned:
+                    self._carry_out(order, connection)
+            if any(order.abandoned for order in orders):  # perhaps only since it was carried out
+                raise _SpoiltError
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # SQLite itself rolls back on some errors
                 connection.execute("ROLLBACK")
             raise
-        return result
+
+    def _carry_out(self, order: _Order, connection: sqlite3.Connection) -> None:
+        """Do its work; what it raises is its answer, as long as it wrote nothing before.
+
+        Raises:
+            _SpoiltError: it wrote, and failed.
+            sqlite3.Error: the file failed, and so everybody's work.
+        """
+        before = connection.total_changes
+        try:
+            order.result = order.work(connection)
+        except sqlite3.Error:
+            raise
+        except StoreUnavailable as exc:  # what is there cannot be read
+            self._fail([order], str(exc), exc)
+        except Exception as exc:
+            order.error = exc
+        if order.error is not None and connection.total_changes != before:
+            raise _SpoiltError
 
     def _unavailable(self, why: str) -> StoreUnavailable:
         """The error to raise; the log gets one line for each reason of an outage, not one for each call."""
@@ -235,14 +316,9 @@ class SqliteFile:
         return _wrong(f"{self.path} cannot be used: {_why(exc)}")
 
 
-def _settle(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    """Answer, if nobody was told before that there is none."""
-    if answer.done():
-        return
-    if error is None:
-        answer.set_result(result)
-    else:
-        answer.set_exception(error)
+def _too_late(answer: asyncio.Future[Any]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
 
 
 def _use_wal(connection: sqlite3.Connection, path: Path) -> None:

@@ -99,12 +99,98 @@ async def test_a_call_that_nobody_waits_for_writes_nothing(file):
     assert await file.call(count) == 0
 
 
-async def test_a_call_that_begins_too_late_writes_nothing(file):
-    """Its thread has begun it already, and is waiting for the lock, when the caller gives up."""
-    order = sqlitefile._Order(insert, write=True)
-    order.abandoned = True
+async def test_a_call_that_is_given_up_while_it_is_carried_out_writes_nothing(file):
+    loop, entered, hold = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def slowly(db):
+        insert(db)
+        loop.call_soon_threadsafe(entered.set)
+        hold.wait()
+
+    given_up = loop.create_task(file.call(slowly, write=True))
+    await entered.wait()
+    others = [loop.create_task(file.call(insert, write=True)) for _ in range(3)]
+    given_up.cancel()
+    await asyncio.wait([given_up])
+    hold.set()
+    await asyncio.gather(*others)
+    assert await file.call(count) == 3
+
+
+async def together(file, *works):
+    """Orders that the thread finds waiting together; what came of each."""
+    loop, entered, hold = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def block(db):
+        loop.call_soon_threadsafe(entered.set)
+        hold.wait()
+
+    blocker = loop.create_task(file.call(block))
+    await entered.wait()
+    waiting = [loop.create_task(file.call(work, write=True), name=work.__name__) for work in works]
+    await asyncio.sleep(0)  # each has given its order
+    hold.set()
+    await blocker
+    return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_what_waits_is_written_in_one_transaction(file):
+    statements = []
+    await file.call(lambda db: db.set_trace_callback(statements.append))
+    statements.clear()
+    await together(file, *[insert] * 5)
+    assert [each for each in statements if each in ("BEGIN IMMEDIATE", "COMMIT")] == [
+        "COMMIT",
+        "BEGIN IMMEDIATE",
+        "COMMIT",
+    ]
+    assert await file.call(count) == 5
+
+
+async def test_one_that_fails_before_it_writes_keeps_nobody_from_writing(file):
+    def refuse(db):
+        raise KeyError("refused")
+
+    outcomes = await together(file, insert, refuse, insert)
+    assert [type(outcome) for outcome in outcomes] == [type(None), KeyError, type(None)]
+    assert await file.call(count) == 2
+
+
+async def test_one_that_fails_after_it_wrote_takes_its_own_back_and_no_others(file):
+    def half(db):
+        insert(db)
+        raise KeyError("stop")
+
+    outcomes = await together(file, insert, half, insert)
+    assert [type(outcome) for outcome in outcomes] == [type(None), KeyError, type(None)]
+    assert await file.call(count) == 2
+
+
+async def test_one_that_is_given_up_among_others_writes_nothing(file):
     loop = asyncio.get_running_loop()
-    assert await loop.run_in_executor(file._thread, file._obey, order) is None
+
+    def given_up(db):
+        insert(db)
+        done = threading.Event()
+        loop.call_soon_threadsafe(cancel, done)
+        done.wait()
+
+    def cancel(done):
+        next(task for task in asyncio.all_tasks() if task.get_name() == "given_up").cancel()
+        loop.call_soon(done.set)
+
+    outcomes = await together(file, insert, given_up, insert)
+    assert [type(outcome) for outcome in outcomes] == [type(None), asyncio.CancelledError, type(None)]
+    assert await file.call(count) == 2
+
+
+async def test_where_the_file_fails_each_is_told_with_an_error_of_its_own(file):
+    def wrong(db):
+        db.execute("INSERT INTO missing VALUES (1)")
+
+    outcomes = await together(file, insert, wrong, insert)
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 3
+    assert len({id(outcome) for outcome in outcomes}) == 3
     assert await file.call(count) == 0
 
 
