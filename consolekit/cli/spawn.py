@@ -21,6 +21,13 @@ for place, fd in enumerate(high):
     os.dup2(fd, {FIRST} + place)
 os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
+#: Comes before that: leaves the rest to a child, which writes its number into the link, and ends.
+_LEAVE = """
+import os, sys
+if os.fork():
+    os._exit(0)
+os.write(int(sys.argv[1].split(",")[-1]), b"%d" % os.getpid())
+"""
 
 
 def starting(
@@ -29,6 +36,7 @@ def starting(
     *,
     link: tuple[str, int],
     environment: Mapping[str, str] | None = None,
+    orphan: bool = False,
 ) -> tuple[list[str], dict[str, Any]]:
     """How the program is started: the command, and what ``Popen`` and its like want to know besides.
 
@@ -37,6 +45,8 @@ def starting(
         sockets: What it listens on, each with its name.
         link: A pipe between it and us: the variable that names the descriptor there, and the descriptor here.
         environment: Variables besides ours.
+        orphan: Whether the program is to be init's child. The process that is started ends at once then, and
+            the number of the program's own is the first thing in the link.
     """
     variable, pipe = link
     variables = os.environ | {
@@ -47,7 +57,8 @@ def starting(
     for name in ("LISTEN_PID", "WATCHDOG_PID"):
         variables.pop(name, None)
     descriptors = [*(sock.fileno() for _, sock in sockets), pipe]
-    command = [sys.executable, "-P", "-c", _MOVE, ",".join(map(str, descriptors)), *_PROGRAM, *arguments]
+    script = _LEAVE + _MOVE if orphan else _MOVE
+    command = [sys.executable, "-P", "-c", script, ",".join(map(str, descriptors)), *_PROGRAM, *arguments]
     return command, {
         "env": {**variables, **(environment or {})},
         "pass_fds": descriptors,

@@ -195,19 +195,23 @@ class Supervisor:
             _log.info("upgrade: starting the program anew")
             named = [(name, sock) for name, listener in self._listeners.items() for sock in listener.sockets]
             try:
-                successor = await start_successor(self._arguments, named)
+                successor = await start_successor(self._arguments, named, self._succeeded_by)
             except OSError as exc:
                 _log.error("upgrade: the program cannot be started: %s", exc.strerror or exc)
                 return
             if successor is None:
                 _log.error("upgrade: the new program does not serve, so everything stays as it was")
                 return
-            self._manager.tell(MAINPID=f"{successor}")
             self._succeeded = True
             self._end(signal.SIGUSR1)
             if "admin" in self._listeners:
                 self._listeners["admin"].stop()
             _log.info("upgrade: process %d serves; this one ends with its last console", successor)
+
+    def _succeeded_by(self, successor: int) -> None:
+        # the watchdog's time begins anew: what the successor says is heard from now on, what we say is not
+        self._manager.tell(MAINPID=f"{successor}", WATCHDOG="1")
+        self._manager.close()
 
     def _end(self, how: signal.Signals) -> None:
         self._stop.set()
@@ -362,8 +366,8 @@ async def _run(config: Config, roles: Sequence[str]) -> int:
     loop.add_signal_handler(signal.SIGUSR2, supervisor.report)
     try:
         await supervisor.start()
+        await tell_predecessor()
         manager.ready()
-        tell_predecessor()
         return await supervisor.wait()
     finally:
         await asyncio.gather(*orders, return_exceptions=True)

@@ -139,9 +139,12 @@ def test_an_upgrade_is_told_and_keeps_the_sockets(manager):
         while not (said := manager.notified.recv(1000)).startswith(b"MAINPID="):
             assert said in (b"READY=1", b"WATCHDOG=1")
         assert process.wait(30) == 0
-        successor = int(said.removeprefix(b"MAINPID="))
+        new, _, watchdog = said.partition(b"\n")
+        assert watchdog == b"WATCHDOG=1", "its time begins anew"
+        successor = int(new.removeprefix(b"MAINPID="))
         try:
             assert get(f"{proxy}/healthz")[0] == get(f"{admin}/readyz")[0] == 200
+            assert manager.notified.recv(1000) == b"READY=1", "it waits for its turn; the old one is silent"
             manager.hears(b"WATCHDOG=1")
         finally:
             os.kill(successor, signal.SIGTERM)

@@ -30,3 +30,10 @@ def test_sockets_first_then_the_link(monkeypatch: pytest.MonkeyPatch) -> None:
         "LISTEN_FDS": "2", "LISTEN_FDNAMES": "proxy:api", "_LINK_FD": "5", "NOTIFY_SOCKET": "/n"
     }  # fmt: skip
     assert not {"LISTEN_PID", "WATCHDOG_PID"} & how["env"].keys(), "they are for another process"
+
+
+def test_one_for_init_leaves_its_starter_first() -> None:
+    (_, _, _, plain, *_), _ = starting(["serve"], [], link=("_LINK_FD", 99))
+    (_, _, _, orphan, *_), _ = starting(["serve"], [], link=("_LINK_FD", 99), orphan=True)
+    assert "fork" not in plain
+    assert orphan.endswith(plain)
