@@ -1,6 +1,6 @@
 """What deploy/ has for containers fits together: manifest, configuration, Containerfile and the project.
 
-No cluster and no builder is here: ``tests/integration/test_container.py`` runs what the container would run.
+It needs no cluster and no builder: ``tests/integration/test_container.py`` runs what the container would run.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from click.testing import CliRunner
 from manifest import CONFIG_DIR, ROOT, SECRETS_DIR, Manifest, containerfile, extras, instructions, words
 
 from consolekit import __version__
+from consolekit.auth.sqlite import default_path
 from consolekit.cli.main import cli
 from consolekit.config.load import load
-from consolekit.config.model import Config
+from consolekit.config.model import Config, TimeoutsConfig
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+README = (ROOT / "deploy" / "README.md").read_text()
 SPARE_SECONDS = 5
 
 
@@ -140,6 +142,25 @@ def test_the_image_is_what_the_manifest_runs(manifest: Manifest) -> None:
     wanted = [extras(each) for stage in (build, image) for each in instructions(stage, "RUN") if "[" in each]
     assert wanted[0] == wanted[1] <= set(PROJECT["project"]["optional-dependencies"])
     assert "redis" in wanted[0]
+
+
+def test_the_store_of_the_image_lies_where_its_user_may_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, image = containerfile()
+    (user,), (settings,) = instructions(image, "USER"), instructions(image, "ENV")
+    for name, _, value in (each.partition("=") for each in words(settings)):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("os.geteuid", lambda: int(user.split(":")[0]))
+    folder = str(default_path().parent)
+    (made,) = (words(each) for each in instructions(image, "RUN") if each.startswith("install"))
+    assert made[-1] == folder
+    assert f"{made[made.index('--owner') + 1]}:{made[made.index('--group') + 1]}" == user
+    assert f":{folder} " in README
+
+
+def test_the_container_of_the_readme_has_time_to_drain() -> None:
+    (seconds,) = re.findall(r"--stop-timeout (\d+) --publish", README)
+    assert int(seconds) >= TimeoutsConfig().drain_seconds + SPARE_SECONDS
+    assert f"`--stop-timeout {seconds}`" in (ROOT / "docs" / "howto" / "operate.md").read_text()
 
 
 def test_the_commands_of_the_image_are_there() -> None:
