@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import select
 import threading
 from collections.abc import Iterator
 
@@ -270,3 +271,37 @@ def test_the_descriptor_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_field_without_name_clashes() -> None:
     record = logging.makeLogRecord({"msg": "m", "name": "n", "levelname": "INFO", "created": 0.0})
     assert TextFormatter().format(record) == "1970-01-01T00:00:00.000Z INFO    n: m"
+
+
+def written_together(messages: list[str]) -> list[str]:
+    """What is written with one call each of lines that wait together."""
+    stuck, go = threading.Event(), threading.Event()
+    written: list[str] = []
+
+    def write(text: str) -> None:
+        stuck.set()
+        go.wait()
+        written.append(text)
+
+    handler = set_up("text", "info", write=write)
+    log = logging.getLogger("consolekit.test")
+    log.info("first")
+    stuck.wait()
+    for message in messages:
+        log.info(message)
+    go.set()
+    handler.close()
+    assert "".join(written).count("\n") == len(messages) + 1
+    return written[1:]
+
+
+def test_lines_that_wait_are_written_together() -> None:
+    assert len(written_together([f"line {number}" for number in range(5)])) == 1
+
+
+def test_but_no_more_than_a_pipe_takes_whole() -> None:
+    """Or a line of another process that writes to it would stand in the midst of ours."""
+    for messages in ([f"{'x' * 1000} {number}" for number in range(5)], ["ü" * 700, "y" * 2900]):
+        pieces = written_together(messages)
+        assert all(len(piece.encode()) <= select.PIPE_BUF or piece.count("\n") == 1 for piece in pieces)
+        assert len(pieces) == len(messages)
