@@ -91,8 +91,9 @@ class Hooks:
     def around(self, step: str, labels: Mapping[str, str]) -> AbstractContextManager[object] | None:
         """What the ``consolekit_step`` want around a step; one that fails is logged and changes nothing."""
         implementations = self._manager.hook.consolekit_step.get_hookimpls()
-        arguments = {"step": step, "labels": labels}
-        return _Around(implementations, arguments, self._call) if implementations else None
+        if not implementations:
+            return None
+        return _Around(implementations, {"step": step, "labels": labels}, self._call)
 
     def permit(
         self, caller: Caller, action: Action, *, server_id: str, subject: str, mode: Mode | None = None

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final
 
 import attrs
@@ -32,6 +33,8 @@ class Step(enum.Enum):
     PROVIDER = "provider"
     CONNECT = "connect"
     HANDSHAKE = "handshake"
+
+    __hash__ = object.__hash__  # each is there once; Enum's own goes by the name, in Python
 
 
 LABELS: Final[Mapping[Step, tuple[str, ...]]] = {
@@ -102,6 +105,11 @@ def _nobody(name: str, labels: Mapping[str, str]) -> None:
     """Goes around nothing."""
 
 
+@functools.lru_cache(maxsize=1024)
+def _named(step: Step, labels: tuple[str, ...]) -> Mapping[str, str]:
+    return MappingProxyType(dict(zip(LABELS[step], labels, strict=True)))
+
+
 class _Measuring(AbstractContextManager[None]):
     """One call. A class: it is made several times for each console, and a generator costs twice as much."""
 
@@ -111,8 +119,7 @@ class _Measuring(AbstractContextManager[None]):
         self._timings, self._step, self._labels = timings, step, labels
 
     def __enter__(self) -> None:
-        names = LABELS[self._step]
-        self._around = self._timings.around(self._step.value, dict(zip(names, self._labels, strict=True)))
+        self._around = self._timings.around(self._step.value, _named(self._step, self._labels))
         if self._around is not None:
             self._around.__enter__()
         self._begun = self._timings.monotonic()
