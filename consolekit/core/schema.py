@@ -153,6 +153,7 @@ class ConsoleSchema:
         """
         self._registry = registry
         self._params: dict[str, Draft202012Validator] = {}
+        self._without: dict[str, list[Problem]] = {}
         for name, provider in registry:
             self._params_of(name, provider)
         self._envelope = validator_of(_envelope(_WORD, _WORD))
@@ -270,7 +271,11 @@ class ConsoleSchema:
             UnknownServer: the provider is not configured.
         """
         schema = self._params_of(name, self._registry.get(name))
-        return problems_of(schema, dict(params), "params")
+        if params:
+            return problems_of(schema, dict(params), "params")
+        if name not in self._without:  # what most have, and it stays the same: asked for each console
+            self._without[name] = problems_of(schema, {}, "params")
+        return self._without[name]
 
     def check_server_id(self, server_id: object) -> str:
         """The server id, if it can be one.
