@@ -288,6 +288,14 @@ async def receive(channel: Channel, size: int) -> bytes:
             await readable(channel)
 
 
+def send_now(channel: Channel, data: bytes) -> bytes:
+    """Send what goes without waiting; returns the rest. What is broken takes nothing, and says so later."""
+    try:
+        return data[channel.send(memoryview(data)) :]
+    except OSError:
+        return data
+
+
 async def send_all(channel: Channel, data: bytes) -> None:
     """Send all bytes and wait until the system has them.
 

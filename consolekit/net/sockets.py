@@ -80,7 +80,7 @@ class SystemSocket:
 
 def _tune(sock: socket.socket) -> None:
     """Small messages go at once; a peer that is gone is noticed where nothing is ever sent to it."""
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+    if sock.family == socket.AF_UNIX:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

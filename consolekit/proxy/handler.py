@@ -24,7 +24,7 @@ class ConsoleSocket(Handler):
     def initialize(self, admission: Admission) -> None:
         """Take what the application wired."""
         self._admission, self._around = admission, admission.around
-        self._attempt: asyncio.Task[Session] | None = None
+        self._attempt: asyncio.Task[object] | None = None
         self._gone = False
 
     async def get(self) -> None:
@@ -38,9 +38,7 @@ class ConsoleSocket(Handler):
         try:
             upgrade = self._read_request()
             self._around.sessions.admit(self.request.remote_ip or "")
-            opening = self._admission.open(upgrade, address=self.request.remote_ip or "")
-            self._attempt = loop.create_task(opening)
-            session = await self._attempt
+            session = await self._open(upgrade)
         except ConsoleKitError as exc:
             self._refuse(exc)
         except asyncio.CancelledError:
@@ -51,6 +49,14 @@ class ConsoleSocket(Handler):
             if self._still_wanted(session):
                 self._switch(session, upgrade)
                 self._around.metrics.took(loop.time() - begun)
+
+    async def _open(self, upgrade: Upgrade) -> Session:
+        """What may be cancelled: the request's own task has nothing else to do meanwhile."""
+        self._attempt = asyncio.current_task()
+        try:
+            return await self._admission.open(upgrade, address=self.request.remote_ip or "")
+        finally:
+            self._attempt = None
 
     def _still_wanted(self, session: Session) -> bool:
         """Whether the session and its viewer are both still there, after the moment in which we were told."""

@@ -10,6 +10,7 @@ import enum
 import functools
 import logging
 import secrets
+from typing import Any
 
 import attrs
 
@@ -23,7 +24,7 @@ from consolekit.core.errors import (
 )
 from consolekit.core.types import Grant, Mode, SessionInfo
 from consolekit.kit import ConsoleKit
-from consolekit.net.channels import Channel, send_all
+from consolekit.net.channels import Channel, send_all, send_now
 from consolekit.proxy.closecodes import close_code, describe
 from consolekit.proxy.console import Console
 from consolekit.proxy.metrics import Metrics
@@ -122,9 +123,13 @@ class Session:
 
     def info(self) -> SessionInfo:
         """The redacted view as of now."""
-        if self._relay is None:
-            return self._info
-        return attrs.evolve(self._info, bytes_in=self._relay.bytes_in, bytes_out=self._relay.bytes_out)
+        return self._info if self._relay is None else self._info_with()
+
+    def _info_with(self, **more: Any) -> SessionInfo:
+        """The same with something changed."""
+        if self._relay is not None:
+            more |= {"bytes_in": self._relay.bytes_in, "bytes_out": self._relay.bytes_out}
+        return attrs.evolve(self._info, **more)
 
     def sockets(self) -> tuple[int, int]:
         """How many connections it holds, to its viewer and to its server; the relay has one of each."""
@@ -213,10 +218,15 @@ class Session:
         left = self._grant.issued_at + self._grant.session_seconds - self._around.kit.clock.now()
         self._deadline = loop.call_later(max(0.0, left), self.end, "session_over")
         viewer = ViewerStream(channel, received, max_message=self._around.relay.max_message)
-        self._task = loop.create_task(self._greet(viewer, answer))
+        assert self._shake is not None  # noqa: S101 - open() came first
+        rest = send_now(channel, answer)
+        if self._shake.played and not rest and not channel.unsent:  # the usual case: nobody is waited for
+            self._begin_relay(viewer, self._shake.received)
+        else:
+            self._task = loop.create_task(self._greet(viewer, rest))
 
     async def _greet(self, viewer: ViewerStream, answer: bytes) -> None:
-        """The 101, the viewer's part of the handshake; then the relay."""
+        """The rest of the 101, the viewer's part of the handshake; then the relay."""
         assert self._shake is not None  # noqa: S101 - open() came first
         code = None
         try:
@@ -325,7 +335,7 @@ class Session:
             return
         if self._deadline is not None:
             self._deadline.cancel()
-        ended = attrs.evolve(self.info(), ended_at=self._around.kit.clock.now(), reason=reason)
+        ended = self._info_with(ended_at=self._around.kit.clock.now(), reason=reason)
         relayed = self._state is _State.RELAYING
         self._state, self._info = _State.ENDED, ended
         self._around.sessions.remove(ended)

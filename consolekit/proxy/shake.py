@@ -34,6 +34,7 @@ class Shake:
 
     Attributes:
         channel: The server's side as it is now; TLS may have replaced it.
+        received: What the server said behind its handshake, where no script has a use for it.
         framed: Whether what follows on it are websocket frames: nothing to be put in, or taken out of, any.
         heard: Whether the server has said anything yet.
         on_heard: Called once, at its first bytes.
@@ -49,13 +50,18 @@ class Shake:
         received: bytes = b"",
     ) -> None:
         self._handshake = handshake
-        self._received = received
+        self.received = received
         self._endpoint = endpoint
         self._for_client = bytearray()
         self.channel: Channel = channel
         self.framed = framed
         self.heard: bool = False
         self.on_heard: Callable[[], None] = lambda: None
+
+    @property
+    def played(self) -> bool:
+        """Whether nothing is left to be played with the viewer: there is no script."""
+        return self._handshake is None
 
     async def until_client(self) -> None:
         """Play the part that needs the server alone; returns when the script wants the viewer, or is done.
@@ -79,7 +85,7 @@ class Shake:
             OSError: the viewer's connection broke.
         """
         if self._handshake is None:
-            return self._received
+            return self.received
         await self._act(viewer)
         while not self._handshake.done:
             if self._handshake.waiting_for is CLIENT:
@@ -171,6 +177,8 @@ async def reach(
         ends = loop.time() + rest
         try:
             with measure(Step.HANDSHAKE):
+                if shake.played:
+                    return shake
                 async with asyncio.timeout(patience) as deadline:
                     shake.on_heard = functools.partial(deadline.reschedule, ends)
                     await shake.until_client()
