@@ -140,11 +140,11 @@ class Listener:
         logging.getLogger("tornado.general").addFilter(_quote_nothing)
         self._server = HTTPServer(
             application,
-            idle_connection_timeout=settings.request_seconds,
             body_timeout=settings.request_seconds,
             max_header_size=settings.max_header,
             max_body_size=settings.max_body,
         )
+        self._server.conn_params.header_timeout = None  # the stream sees to it
         for sock in self._sockets:
             self._watch(sock)
 
@@ -319,7 +319,7 @@ class Listener:
         stream = ChannelStream(
             channel,
             sock,
-            write_seconds=self.settings.request_seconds,
+            seconds=self.settings.request_seconds,
             on_gone=lambda: self._let_go(stream, address),
         )
         self._streams.add(stream)

@@ -45,7 +45,8 @@ class ChannelStream(IOStream):
     Args:
         channel: An established channel on ``sock``.
         sock: The raw non-blocking socket, for readiness.
-        write_seconds: How long the peer may take nothing of what waits for it before it is closed.
+        seconds: How long the peer may take for a request's header, and how long it may take nothing of what
+            waits for it, before it is closed.
         on_gone: Called once when the stream has let go of the socket, by closing or by ``release``.
 
     Attributes:
@@ -58,11 +59,11 @@ class ChannelStream(IOStream):
         channel: Channel,
         sock: socket.socket,
         *,
-        write_seconds: float,
+        seconds: float,
         on_gone: Callable[[], None],
     ) -> None:
         self._channel = channel
-        self._write_seconds = write_seconds
+        self._seconds = seconds
         self._on_gone = on_gone
         self._released = self._refused = self._in_header = self._held_back = False
         self._impatience: asyncio.TimerHandle | None = None
@@ -112,7 +113,7 @@ class ChannelStream(IOStream):
         # What the peer acknowledges counts too: the system asks for more only in large steps.
         state = self._total_write_done_index, self._channel.unacknowledged()
         loop = asyncio.get_running_loop()
-        self._impatience = loop.call_later(self._write_seconds, self._check_progress, state)
+        self._impatience = loop.call_later(self._seconds, self._check_progress, state)
 
     def _check_progress(self, before: tuple[int, int]) -> None:
         self._impatience = None
@@ -138,7 +139,12 @@ class ChannelStream(IOStream):
         return self._read_header(super().read_until_regex(regex + rb"|" + _NO_METHOD, max_bytes))
 
     async def _read_header(self, header: Awaitable[bytes]) -> bytes:
-        data = await header
+        # Tornado's own deadline takes a task and three futures more
+        deadline = asyncio.get_running_loop().call_later(self._seconds, self.close)
+        try:
+            data = await header
+        finally:
+            deadline.cancel()
         self._in_header = False
         self.requests += 1
         if _BARE_LINE_END.search(data):

@@ -121,7 +121,7 @@ async def test_bytes_behind_the_request_survive_the_release_inside_tls(contexts,
 async def test_a_peer_that_is_gone_cannot_be_released():
     ours, theirs = socket.socketpair()
     gone: list[str] = []
-    stream = ChannelStream(SocketChannel(ours), ours, write_seconds=1.0, on_gone=lambda: gone.append("gone"))
+    stream = ChannelStream(SocketChannel(ours), ours, seconds=1.0, on_gone=lambda: gone.append("gone"))
     theirs.close()
     with pytest.raises(StreamClosedError):
         await stream.read_bytes(1)
@@ -135,7 +135,7 @@ async def test_a_peer_that_is_gone_cannot_be_released():
 async def test_release_tells_once_and_leaves_the_socket_open():
     ours, theirs = socket.socketpair()
     gone: list[str] = []
-    stream = ChannelStream(SocketChannel(ours), ours, write_seconds=1.0, on_gone=lambda: gone.append("gone"))
+    stream = ChannelStream(SocketChannel(ours), ours, seconds=1.0, on_gone=lambda: gone.append("gone"))
     theirs.send(b"unread")
     channel, received = stream.release()
     assert (gone, received) == (["gone"], b"")
@@ -242,7 +242,7 @@ class Holding(SocketChannel):
 async def test_what_a_channel_still_holds_counts_as_unwritten(size):
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    stream = ChannelStream(Holding(ours), ours, write_seconds=5.0, on_gone=lambda: None)
+    stream = ChannelStream(Holding(ours), ours, seconds=5.0, on_gone=lambda: None)
     for _ in range(2):
         await stream.write(bytes(size))
         assert theirs.recv(2000) == bytes(size)
