@@ -81,7 +81,7 @@ def _namespaces(stack: ExitStack) -> Network | None:
     subnet, bridge = f"198.{18 + mark // 256 % 2}.{mark % 256}", f"ckbr{mark}"
     with ExitStack() as ours:
         try:
-            ours.enter_context(_own_network())
+            ours.enter_context(own_network())
             _ip("link", "add", bridge, "type", "bridge")
             ours.callback(_ip, "link", "del", bridge)
             _ip("addr", "add", f"{subnet}.1/24", "dev", bridge)
@@ -94,7 +94,7 @@ def _namespaces(stack: ExitStack) -> Network | None:
 
 
 @contextlib.contextmanager
-def _own_network() -> Iterator[None]:
+def own_network() -> Iterator[None]:
     """Put this thread, and what it starts, into a network namespace of its own; then back."""
     with Path("/proc/thread-self/ns/net").open("rb") as before:
         _checked(_libc.unshare(_CLONE_NEWNET))
