@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,9 +189,8 @@ def _control_group(stack: contextlib.ExitStack) -> Path:
     places = [left.split()[4] for left, right in mounts if right.startswith("cgroup2 ")]
     if not places:
         pytest.skip("this machine has no control groups of version 2")
-    group = Path(places[0]) / f"consolekit-tests-{os.getpid()}"
     try:
-        group.mkdir()
+        group = Path(tempfile.mkdtemp(prefix="consolekit-tests-", dir=places[0]))
     except OSError as exc:
         pytest.skip(f"no control group can be made in {places[0]}: {exc.strerror}")
     stack.callback(_remove, group)
