@@ -7,7 +7,7 @@ from exchange import exchange, request
 from tornado.web import Application
 
 from consolekit.http.accesslog import log_request
-from consolekit.http.handler import Handler
+from consolekit.http.handler import Handler, NotFoundHandler
 
 CANARY = "C4n4ryC4n4ry"
 
@@ -75,3 +75,16 @@ async def test_a_word_that_is_no_method_is_not_repeated(caplog: pytest.LogCaptur
     (record,) = [record for record in caplog.records if record.name == "consolekit.access"]
     assert record.getMessage().startswith("405 - /200 ")
     assert CANARY not in repr(vars(record))
+
+
+async def test_a_long_word_in_nobodys_path_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody's viewer that looks for a websocket under the token itself, for one."""
+    nothing = Application([], default_handler_class=NotFoundHandler, log_function=log_request, hosts=("h",))
+    for target, told in (
+        ("/7a6f1f3e-5f0c-4a58-9d0b-0a7f3c1d2e4b/ws", "404 GET /***/ws "),
+        ("/console/missing.js", "404 GET /console/missing.js "),
+    ):
+        caplog.clear()
+        await exchange(nothing, request("GET", target, Host="h"))
+        (record,) = [record for record in caplog.records if record.name == "consolekit.access"]
+        assert record.getMessage().startswith(told)
