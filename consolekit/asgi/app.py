@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -15,9 +16,14 @@ from consolekit.core.errors import ConsoleKitError, UpgradeRequired
 from consolekit.http.problems import problem_of, problem_of_status
 from consolekit.kit import ConsoleKit
 from consolekit.proxy.engine import Engine, ProxySettings
+from consolekit.web.kept import MARK, KeptFiles
 
 _SOCKETS = ("/ws", "/websockify")
-_MAY_BE_KEPT = "no-cache"  # but not used without asking
+_FILE = re.compile(rf"/console/(?:(?P<mark>{MARK})/)?(?P<folder>assets|novnc)/(?P<name>.*)", re.DOTALL)
+_PAGE_HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": web.CONTENT_SECURITY_POLICY,
+}
 
 
 class AsgiConsoles:
@@ -44,9 +50,11 @@ class AsgiConsoles:
         self._kit, self._registry = kit, registry
         self._settings = settings or ProxySettings.of(kit)
         self._engine: Engine | None = None
-        self._files: dict[str, Path] = {"/console/assets/": web.assets_dir()}
-        if (novnc := web.novnc_dir(self._settings.web_root)) is not None:
-            self._files["/console/novnc/"] = novnc
+        novnc = web.novnc_dir(self._settings.web_root)
+        self._kept = KeptFiles(novnc)
+        self._folders: dict[str, Path] = {"assets": web.assets_dir()}
+        if novnc is not None:
+            self._folders["novnc"] = novnc
 
     @property
     def engine(self) -> Engine:
@@ -122,19 +130,20 @@ class AsgiConsoles:
             await self._tell_outcome(request, send, head=head)
         elif request.path in _SOCKETS:
             await answer_problem(send, problem_of(UpgradeRequired("no websocket handshake")), head=head)
-        elif (file := self._find(request.path)) is not None:
-            cache = "no-store" if request.path == "/console/" else _MAY_BE_KEPT
+        elif request.path == "/console/":
+            await answer(send, 200, self._kept.page, _PAGE_HEADERS, head=head)
+        elif (found := self._find(request.path)) is not None:
+            file, cache = found
             await send_file(send, file, known=request.header("if-none-match"), cache=cache, head=head)
         else:
             await answer_problem(send, problem_of_status(404), head=head)
 
-    def _find(self, path: str) -> Path | None:
-        if path == "/console/":
-            return web.page_file()
-        for place, folder in self._files.items():
-            if path.startswith(place):
-                return find(folder, path[len(place) :])
-        return None
+    def _find(self, path: str) -> tuple[Path, str] | None:
+        """The file of an address, and how it may be kept."""
+        match = _FILE.fullmatch(path)
+        folder = self._folders.get(match["folder"]) if match is not None else None
+        file = find(folder, match["name"]) if match is not None and folder is not None else None
+        return None if match is None or file is None else (file, self._kept.cache_control(match["mark"]))
 
     async def _tell_outcome(self, request: Request, send: Send, *, head: bool) -> None:
         try:

@@ -59,7 +59,7 @@ async def send_file(send: Send, file: Path, *, known: str, cache: str, head: boo
         "Cache-Control": cache,
         "ETag": etag,
     }
-    if cache != "no-store" and etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
+    if etag in [tag.strip().removeprefix("W/") for tag in known.split(",")]:
         await answer(send, 304, b"", headers)
         return
     await answer(send, 200, body, headers, head=head)

@@ -19,6 +19,7 @@ from consolekit.proxy.handler import ConsoleSocket, Outcome
 from consolekit.proxy.health import Healthz, MetricsPage, Readyz
 from consolekit.proxy.novalinks import PAGES, SPICE_PAGE, Front, NoSpicePage, NovaPage, SpicePage
 from consolekit.proxy.pages import Assets, Page, ViewerPages, viewer_policy
+from consolekit.web.kept import MARK, KeptFiles
 
 __all__ = ["Proxy", "ProxySettings"]
 
@@ -30,19 +31,20 @@ class Proxy(Engine):
         """What the public listener serves: websocket, page, probes."""
         settings, prefix = self.settings, re.escape(self.settings.prefix)
         socket = {"admission": self.admission}
-        page = web.page_file()
         novnc = web.novnc_dir(settings.web_root)
+        kept = KeptFiles(novnc)
+        marked = rf"{prefix}/console/(?:(?P<mark>{MARK})/)?"
         routes: list[Any] = [
             (rf"{prefix}/ws", ConsoleSocket, socket),
             (rf"{prefix}/websockify", ConsoleSocket, socket),
             (rf"{prefix}/", Front, socket),
             (rf"{prefix}/console/outcome", Outcome, socket),
-            (rf"{prefix}/console/assets/(.*)", Assets, {"path": str(web.assets_dir())}),
-            (rf"{prefix}/console/", Page, {"path": str(page.parent), "default_filename": page.name}),
+            (rf"{marked}assets/(?P<path>.*)", Assets, {"path": str(web.assets_dir()), "kept": kept}),
+            (rf"{prefix}/console/", Page, {"kept": kept}),
             *self._probes(),
         ]
         if novnc is not None:
-            routes.insert(0, (rf"{prefix}/console/novnc/(.*)", Assets, {"path": str(novnc)}))
+            routes.insert(0, (rf"{marked}novnc/(?P<path>.*)", Assets, {"path": str(novnc), "kept": kept}))
         if settings.web_root is not None and web.has_pages(settings.web_root):
             routes += _own_viewer(prefix, settings.web_root)
         routes.append((rf"{prefix}/{re.escape(SPICE_PAGE)}", NoSpicePage))

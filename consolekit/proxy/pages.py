@@ -10,8 +10,8 @@ from pathlib import Path
 from tornado.web import HTTPError, StaticFileHandler
 
 from consolekit.http.handler import Handler
-from consolekit.http.headers import SAFE_HEADERS
 from consolekit.web import CONTENT_SECURITY_POLICY
+from consolekit.web.kept import NOT_UNASKED, KeptFiles
 
 _HANDLER = re.compile(rb"<[a-z][^<>]*?\son[a-z]+\s*=\s*\"([^\"<>]*)\"", re.IGNORECASE)
 _INLINE = re.compile(rb"<script\b(?![^>]*\bsrc=)[^>]*>(.*?)</script>", re.DOTALL | re.IGNORECASE)
@@ -24,7 +24,7 @@ class _Static(Handler, StaticFileHandler):
         """As everywhere, with the page's own policy."""
         super().set_default_headers()
         self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-        self.set_header("Cache-Control", "no-cache")
+        self.set_header("Cache-Control", NOT_UNASKED)
 
     def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
         """No file's name holds a NUL; the system's calls would say so with an exception."""
@@ -39,7 +39,33 @@ class _Static(Handler, StaticFileHandler):
 
 
 class Assets(_Static):
-    """``/console/assets/*`` and ``/console/novnc/*``."""
+    """``/console/assets/*`` and ``/console/novnc/*``, and the same with a mark in front, to be kept."""
+
+    def initialize(
+        self,
+        path: str,
+        default_filename: str | None = None,
+        allowed_symlink_directory: str | list[str] | None = None,
+        kept: KeptFiles | None = None,
+    ) -> None:
+        """Take the directory, and who knows our mark."""
+        super().initialize(path, allowed_symlink_directory=allowed_symlink_directory)
+        self._kept = kept
+
+    async def get(self, path: str, include_body: bool = True, mark: str | None = None) -> None:
+        """Serve a file."""
+        self._mark = mark
+        await super().get(path, include_body)
+
+    async def head(self, path: str, mark: str | None = None) -> None:
+        """As ``get``, without the body."""
+        await self.get(path, False, mark)
+
+    def set_extra_headers(self, path: str) -> None:
+        """As everywhere; at our own mark it is kept for ever."""
+        super().set_extra_headers(path)
+        if self._kept is not None:
+            self.set_header("Cache-Control", self._kept.cache_control(self._mark))
 
 
 class ViewerPages(_Static):
@@ -85,27 +111,21 @@ def _digest(script: bytes) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
 
 
-class Page(_Static):
+class Page(Handler):
     """``/console/``: the page itself; never stored, for its address once held a token."""
 
-    def initialize(
-        self,
-        path: str,
-        default_filename: str | None = None,
-        allowed_symlink_directory: str | list[str] | None = None,
-    ) -> None:
-        """Take the directory and the page's name in it."""
-        super().initialize(path, allowed_symlink_directory=allowed_symlink_directory)
-        self._name = str(default_filename)
+    def initialize(self, kept: KeptFiles) -> None:
+        """Take the page."""
+        self._kept = kept
 
-    async def get(self, path: str = "", include_body: bool = True) -> None:
-        """Serve the page whatever the path says."""
-        await super().get(self._name, include_body)
+    def set_default_headers(self) -> None:
+        """As everywhere, with the page's own policy."""
+        super().set_default_headers()
+        self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
 
-    async def head(self, path: str = "") -> None:
-        """As ``get``, without the body."""
-        await super().get(self._name, False)
+    async def get(self) -> None:
+        """Serve it, whatever the query says."""
+        self.finish(self._kept.page)
 
-    def set_extra_headers(self, path: str) -> None:
-        """Not stored."""
-        self.set_header("Cache-Control", SAFE_HEADERS["Cache-Control"])
+    head = get  # tornado leaves the body out

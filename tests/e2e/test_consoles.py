@@ -125,3 +125,18 @@ def test_a_reload_resumes_and_another_browser_does_not(page: Page, phone: Page, 
         assert token not in log
         assert "token=" not in page.url
         assert token not in page.evaluate("JSON.stringify([history.state, document.referrer, location.href])")
+
+
+FROM_THE_GATEWAY = """() => performance.getEntriesByType('resource')
+  .filter((entry) => entry.transferSize > 0).map((entry) => new URL(entry.name).pathname)"""
+
+
+def test_who_has_opened_a_console_before_needs_nothing_but_the_page(page: Page, tmp_path: Path) -> None:
+    with qemu() as machine, serving(tmp_path, LAB + server("bios", machine.address)) as gateway:
+        loaded = []
+        for tab in (page, page.context.new_page()):
+            tab.goto(str(gateway.link("bios")["url"]))
+            tab.wait_for_selector(CONNECTED)
+            loaded.append(tab.evaluate(FROM_THE_GATEWAY))
+        assert len(loaded[0]) > 50
+        assert loaded[1] == []

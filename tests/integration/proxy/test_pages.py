@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from gateway import PipeProvider
 from hostile import Wire, ask, house, request, wire
 
 from consolekit import web
 from consolekit.core.types import Endpoint
+from consolekit.web.kept import KeptFiles
 
 NOWHERE = PipeProvider({"demo": Endpoint(host="127.0.0.1", port=1)})
 
@@ -27,7 +30,7 @@ async def test_the_page_lies_under_the_prefix_and_nowhere_else(prefix):
     async with house(NOWHERE, prefix=prefix) as gateway:
         page = await ask(gateway, request(gateway, f"{prefix}/console/"))
         assert page.status == 200
-        assert page.body == web.page_file().read_bytes()
+        assert page.body == KeptFiles(web.novnc_dir()).page
         assert page.headers["content-type"].startswith("text/html")
         assert page.headers["cache-control"] == "no-store"
         assert page.headers["content-security-policy"] == web.CONTENT_SECURITY_POLICY
@@ -57,6 +60,30 @@ async def test_assets_are_asked_after_and_may_be_kept():
                 request(gateway, f"/console/assets/{name}", f"If-None-Match: {asset.headers['etag']}"),
             )
             assert (kept.status, kept.body) == (304, b"")
+
+
+async def test_what_the_page_names_is_kept_for_ever():
+    async with house(NOWHERE, prefix="/c") as gateway:
+        page = (await ask(gateway, request(gateway, "/c/console/"))).body.decode()
+        named = re.findall(r'(?:href|src)="([^"]+)"', page)
+        assert len(named) == 4
+        for address in named:
+            file = await ask(gateway, request(gateway, f"/c/console/{address}"))
+            assert file.status == 200, address
+            assert file.headers["cache-control"] == "public, max-age=31536000, immutable"
+            assert file.headers["content-security-policy"] == web.CONTENT_SECURITY_POLICY
+        mark = named[0].partition("/")[0]
+        missing = await ask(gateway, request(gateway, f"/c/console/{mark}/assets/missing.js"))
+        assert (missing.status, missing.headers["cache-control"]) == (404, "no-store")
+
+
+async def test_a_mark_of_another_release_gets_what_is_here_and_does_not_keep_it():
+    """While proxies are upgraded one after the other, a page of one asks another for its files."""
+    async with house(NOWHERE) as gateway:
+        for mark, status in (("0123456789abcdef/", 200), ("", 200), ("0123456789ABCDEF/", 404), ("x/", 404)):
+            file = await ask(gateway, request(gateway, f"/console/{mark}assets/main.js"))
+            assert file.status == status, mark
+            assert file.headers["cache-control"] == ("no-cache" if status == 200 else "no-store")
 
 
 async def test_head_answers_without_a_body():

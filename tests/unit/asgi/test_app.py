@@ -18,6 +18,7 @@ from consolekit.asgi import AsgiConsoles
 from consolekit.auth.memory import MemoryTokenStore
 from consolekit.core.errors import StoreUnavailable
 from consolekit.testing.clock import ManualClock
+from consolekit.web.kept import KeptFiles
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ async def app(site: Site) -> AsyncIterator[AsgiConsoles]:
 
 async def test_the_page_is_never_stored_and_keeps_its_policy(app: AsgiConsoles) -> None:
     status, headers, body = await http("/gw/console/").answer(app)
-    assert (status, body) == (200, web.page_file().read_bytes())
+    assert (status, body) == (200, KeptFiles(web.novnc_dir()).page)
     assert headers["cache-control"] == "no-store"
     assert headers["content-type"] == "text/html; charset=utf-8"
     assert headers["content-security-policy"] == web.CONTENT_SECURITY_POLICY
@@ -53,6 +54,24 @@ async def test_files_are_sent_once(app: AsgiConsoles) -> None:
     assert (await http(path, if_none_match=known).answer(app))[::2] == (304, b"")
     status, again, body = await http(path, "HEAD").answer(app)
     assert (status, body, again["content-length"]) == (200, b"", headers["content-length"])
+
+
+async def test_files_are_kept_at_the_addresses_that_the_page_names(app: AsgiConsoles) -> None:
+    mark = KeptFiles(web.novnc_dir()).mark
+    for address, cache in (
+        (f"/gw/console/{mark}/assets/main.js", "public, max-age=31536000, immutable"),
+        (f"/gw/console/{mark}/novnc/core/rfb.js", "public, max-age=31536000, immutable"),
+        ("/gw/console/0123456789abcdef/assets/main.js", "no-cache"),
+        ("/gw/console/assets/main.js", "no-cache"),
+    ):
+        status, headers, _ = await http(address).answer(app)
+        assert (status, headers["cache-control"]) == (200, cache), address
+    for nothing in (
+        f"/gw/console/{mark}/",
+        f"/gw/console/{mark}/console.html",
+        "/gw/console/x/assets/main.js",
+    ):
+        assert (await http(f"/gw/console/{nothing}").answer(app))[0] == 404
 
 
 @pytest.mark.parametrize("root_path", ["", "/gw", "/outer/gw"])
