@@ -12,7 +12,6 @@ import logging
 import os
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -22,6 +21,7 @@ from tornado.web import Application
 from consolekit.core.errors import ConsoleKitError
 from consolekit.core.networks import NOWHERE, Networks, canonical
 from consolekit.net.channels import Channel, SocketChannel, start_tls
+from consolekit.net.pending import Pending
 from consolekit.net.proxyprotocol import MOST_BYTES, ProxyHeader, ProxyProtocolError, parse_header
 from consolekit.net.sockets import OUT_OF_DESCRIPTORS, readable
 from consolekit.net.stream import ChannelStream
@@ -38,7 +38,8 @@ class ListenerSettings:
     """What a listener may cost before anybody has shown a token.
 
     Attributes:
-        pending: Connections in all that are still plain HTTP.
+        pending: Connections in all that are still plain HTTP. Before there are more, the one that has been
+            idle longest is let go; where none is idle, the new one is turned away.
         pending_per_address: The same for one address.
         request_seconds: Deadline for what comes before HTTP (the PROXY protocol's header, the TLS handshake),
             then for each request's header, then its body; also how long a peer may take nothing of an answer.
@@ -88,7 +89,8 @@ class Listener:
         self._host, self._port, self._tls = host, port, tls
         self._server: HTTPServer | None = None
         self._sockets = list(sockets)
-        self._pending: Counter[str] = Counter()
+        limits = self.settings
+        self._pending = Pending(limits.pending, limits.pending_per_address, limits.trusted)
         self._handshakes: set[asyncio.Task[None]] = set()
         self._streams: set[ChannelStream] = set()
         self._reserve: int | None = None
@@ -110,7 +112,7 @@ class Listener:
     @property
     def pending(self) -> int:
         """Connections that are still plain HTTP."""
-        return self._pending.total()
+        return self._pending.total
 
     def bind(self) -> None:
         """Take the address, so that the port is known; nobody is accepted yet. Sockets that were given stay.
@@ -168,8 +170,7 @@ class Listener:
         if self._server is not None:
             self._server.conn_params.no_keep_alive = True
         while self.pending:
-            for stream in [stream for stream in self._streams if stream.idle]:
-                stream.close()
+            self._pending.let_idle_go()
             await asyncio.sleep(_SETTLE_SECONDS)
 
     async def aclose(self) -> None:
@@ -248,7 +249,7 @@ class Listener:
             self.on_refused(refusal)
             sock.close()
             return
-        self._pending[address] += 1
+        self._pending.add(address)
         sock.setblocking(False)
         if self._tls is None and not self.settings.proxy_protocol:
             self._serve(SocketChannel(sock), sock, address)
@@ -262,14 +263,7 @@ class Listener:
         if self.settings.proxy_protocol and peer not in self.settings.trusted:
             self._complain(logging.WARNING, "turned %s away: it is none of the trusted proxies", peer)
             return "proxy_protocol"
-        if self._pending.total() >= self.settings.pending:
-            return "pending"
-        return self._limit_reached(peer)
-
-    def _limit_reached(self, address: str) -> str:
-        if address in self.settings.trusted or self._pending[address] < self.settings.pending_per_address:
-            return ""
-        return "pending_per_address"
+        return self._pending.refusal(peer)
 
     async def _greet(self, sock: socket.socket, address: str) -> None:
         """What comes before HTTP: the PROXY protocol's header, then TLS."""
@@ -302,11 +296,11 @@ class Listener:
         return header.source or proxy
 
     def _count_as(self, viewer: str, proxy: str) -> str:
-        limit = self._limit_reached(viewer)
-        if limit:
-            raise _TurnedAway(limit)
-        self._pending[viewer] += 1
-        self._forget(proxy)
+        refusal = self._pending.refusal_of_one(viewer)
+        if refusal:
+            raise _TurnedAway(refusal)
+        self._pending.add(viewer)
+        self._pending.forget(proxy)
         return viewer
 
     async def _secure(self, sock: socket.socket) -> Channel:
@@ -321,22 +315,25 @@ class Listener:
             sock,
             seconds=self.settings.request_seconds,
             on_gone=lambda: self._let_go(stream, address),
+            on_idle=lambda idle: self._note(stream, address, idle),
         )
         self._streams.add(stream)
         self._server.handle_stream(stream, (address, 0))
 
     def _let_go(self, stream: ChannelStream, address: str) -> None:
         self._streams.discard(stream)
-        self._forget(address)
+        self._pending.goes_on(stream)
+        self._pending.forget(address)
+
+    def _note(self, stream: ChannelStream, address: str, idle: bool) -> None:
+        if idle:
+            self._pending.rests(stream, address)
+        else:
+            self._pending.goes_on(stream)
 
     def _drop(self, sock: socket.socket, address: str) -> None:
         sock.close()
-        self._forget(address)
-
-    def _forget(self, address: str) -> None:
-        self._pending[address] -= 1
-        if not self._pending[address]:
-            del self._pending[address]
+        self._pending.forget(address)
 
 
 class _TurnedAway(Exception):

@@ -48,6 +48,8 @@ class ChannelStream(IOStream):
         seconds: How long the peer may take for a request's header, and how long it may take nothing of what
             waits for it, before it is closed.
         on_gone: Called once when the stream has let go of the socket, by closing or by ``release``.
+        on_idle: Called with True when it has been answered and waits for another request, with False when
+            that has come whole, or will not come; see ``idle`` for what has come in part.
 
     Attributes:
         requests: How many requests' headers have come.
@@ -61,10 +63,12 @@ class ChannelStream(IOStream):
         *,
         seconds: float,
         on_gone: Callable[[], None],
+        on_idle: Callable[[bool], None] | None = None,
     ) -> None:
         self._channel = channel
         self._seconds = seconds
         self._on_gone = on_gone
+        self._on_idle = on_idle or _nothing
         self._released = self._refused = self._in_header = self._held_back = False
         self._impatience: asyncio.TimerHandle | None = None
         self.requests: int = 0
@@ -141,10 +145,15 @@ class ChannelStream(IOStream):
     async def _read_header(self, header: Awaitable[bytes]) -> bytes:
         # Tornado's own deadline takes a task and three futures more
         deadline = asyncio.get_running_loop().call_later(self._seconds, self.close)
+        waits = self.requests > 0 and self.reading()
+        if waits:
+            self._on_idle(True)
         try:
             data = await header
         finally:
             deadline.cancel()
+            if waits:
+                self._on_idle(False)
         self._in_header = False
         self.requests += 1
         if _BARE_LINE_END.search(data):
@@ -169,8 +178,13 @@ class ChannelStream(IOStream):
 
     @property
     def idle(self) -> bool:
-        """Whether it has been answered and nothing of another request has come."""
-        if not self._in_header or not self.requests or self.closed() or self._read_buffer_size:
+        """Whether it has been answered and nothing of another request has come.
+
+        Half a TLS record goes unseen, like bytes that are still under way.
+        """
+        if not self._in_header or not self.requests or self.closed():
+            return False
+        if self._read_buffer_size or not self.reading():  # a part has come, or just now the whole
             return False
         poll = select.poll()
         poll.register(self._channel.fileno(), select.POLLIN)
@@ -189,7 +203,7 @@ class ChannelStream(IOStream):
         self._gone()
 
     def _gone(self) -> None:
-        on_gone, self._on_gone = self._on_gone, _nothing
+        on_gone, self._on_gone, self._on_idle = self._on_gone, _nothing, _nothing
         on_gone()
 
     def release(self) -> tuple[Channel, bytes]:
@@ -215,5 +229,5 @@ class ChannelStream(IOStream):
         return self._channel, bytes(received)
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     return None

@@ -9,7 +9,7 @@ import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,15 @@ import trustme
 from hostile import Wire, client_hello, until, wire
 from tornado.web import Application, RequestHandler
 
+from consolekit.net import linger
 from consolekit.net.listener import Listener, ListenerSettings
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+LIMITS = pytest.mark.parametrize(
+    ("limit", "why"),
+    [({"pending": 3}, "pending"), ({"pending_per_address": 3}, "pending_per_address")],
+    ids=["in all", "of one address"],
+)
 
 
 class Hello(RequestHandler):
@@ -45,6 +51,7 @@ async def listening(
     finally:
         await listener.aclose()
         assert listener.pending == 0
+        assert not listener._pending._idle
 
 
 @pytest.fixture(scope="module")
@@ -60,21 +67,118 @@ async def hello(listener: Listener) -> bytes:
         return (await connection.answer()).body
 
 
-@pytest.mark.parametrize(("limit", "why"), [({"pending": 3}, "pending"),
-                                           ({"pending_per_address": 3}, "pending_per_address")])  # fmt: skip
+async def keep(stack: AsyncExitStack, listener: Listener) -> Wire:
+    """A connection that has been answered and is kept, as browsers do."""
+    connection = await stack.enter_async_context(wire(listener))
+    await again(connection)
+    return connection
+
+
+async def again(connection: Wire) -> None:
+    await connection.send(REQUEST)
+    assert (await connection.answer()).body == b"hello"
+
+
+async def idle(listener: Listener, count: int) -> None:
+    """The answer may be here before the server has looked for another request."""
+    await until(lambda: sum(stream.idle for stream in listener._streams) == count, "idle connections")
+
+
+async def refused_one(listener: Listener) -> None:
+    async with wire(listener) as one_too_many:
+        assert await one_too_many.end() == b""
+
+
+@LIMITS
 async def test_no_more_connections_than_allowed_until_one_goes(limit, why):
     async with listening(**limit) as (listener, refused, _):
         held = [wire(listener) for _ in range(3)]
         connections = [await one.__aenter__() for one in held]
         await until(lambda: listener.pending == 3, "three connections")
-        async with wire(listener) as one_too_many:
-            assert await one_too_many.end() == b""
+        await refused_one(listener)
         assert refused == [why]
         connections[0].close()
         await until(lambda: listener.pending == 2, "room")
         assert await hello(listener) == b"hello"
         for one in held:
             await one.__aexit__(None, None, None)
+
+
+@LIMITS
+async def test_the_one_that_has_been_idle_longest_makes_room(limit, why):
+    async with listening(**limit) as (listener, refused, _), AsyncExitStack() as stack:
+        first, second, third = [await keep(stack, listener) for _ in range(3)]
+        await idle(listener, 3)
+        await again(first)  # so it is not the one that has waited longest
+        await idle(listener, 3)
+        fourth = await keep(stack, listener)
+        assert await second.end() == b""
+        await idle(listener, 3)
+        for one in first, third, fourth:
+            await again(one)
+        assert (refused, listener.pending) == ([], 3)
+
+
+@LIMITS
+async def test_who_is_asking_or_has_not_been_answered_makes_room_for_nobody(limit, why):
+    async with listening(**limit) as (listener, refused, events), AsyncExitStack() as stack:
+        silent = await stack.enter_async_context(wire(listener))
+        asking = await keep(stack, listener)
+        await asking.send(REQUEST[:10])
+        events["answer"].clear()
+        events["asked"].clear()
+        waiting = await stack.enter_async_context(wire(listener))
+        await waiting.send(REQUEST)
+        await events["asked"].wait()
+        await until(lambda: any(stream._read_buffer_size for stream in listener._streams), "half a request")
+        for _ in range(3):
+            await refused_one(listener)
+        assert refused == [why] * 3
+        events["answer"].set()
+        assert (await waiting.answer()).body == b"hello"
+        await asking.send(REQUEST[10:])
+        assert (await asking.answer()).body == b"hello"
+        await again(silent)
+
+
+@pytest.mark.parametrize("request_first", [True, False])
+async def test_a_request_that_comes_together_with_somebody_else_is_answered(request_first):
+    async with listening(pending=1) as (listener, refused, _), AsyncExitStack() as stack:
+        connection = await keep(stack, listener)
+        await idle(listener, 1)
+        with socket.socket() as other:  # both before the server looks
+            if request_first:
+                connection.socket.send(REQUEST)
+            other.connect(("127.0.0.1", listener.port))
+            if not request_first:
+                connection.socket.send(REQUEST)
+            assert (await connection.answer()).body == b"hello"
+            await until(lambda: refused == ["pending"], "the refusal")
+
+
+async def test_one_whose_close_lingers_counts_until_it_is_closed(monkeypatch):
+    monkeypatch.setattr(linger, "SECONDS", 60.0)
+    async with listening(pending_per_address=2) as (listener, refused, _), AsyncExitStack() as stack:
+        lingering = await stack.enter_async_context(wire(listener))
+        await lingering.send(b"\0")
+        assert (await lingering.answer()).status == 400
+        kept = await keep(stack, listener)
+        await idle(listener, 1)
+        await stack.enter_async_context(wire(listener))
+        assert await kept.end() == b""
+        await refused_one(listener)
+        assert (refused, listener.pending) == (["pending_per_address"], 2)
+        lingering.close()
+        await until(lambda: listener.pending == 1, "room")
+        await keep(stack, listener)
+
+
+async def test_any_number_of_browsers_behind_one_address_are_served():
+    async with listening() as (listener, refused, _), AsyncExitStack() as stack:
+        for _ in range(10):
+            await asyncio.gather(*(keep(stack, listener) for _ in range(6)))
+        assert refused == []
+        assert listener.pending == listener.settings.pending_per_address == 32
 
 
 async def test_silence_is_closed_in_time():
@@ -123,6 +227,23 @@ async def test_stop_takes_nobody_more_and_lets_the_others_be_answered():
             events["answer"].set()
             assert (await connection.answer()).body == b"hello"
         listener.stop()  # again does nothing
+
+
+async def test_settle_lets_idle_ones_go_and_waits_for_the_others():
+    async with listening() as (listener, _, events), AsyncExitStack() as stack:
+        kept = await keep(stack, listener)
+        events["answer"].clear()
+        events["asked"].clear()
+        waiting = await stack.enter_async_context(wire(listener))
+        await waiting.send(REQUEST)
+        await events["asked"].wait()
+        listener.stop()
+        settling = asyncio.get_running_loop().create_task(listener.settle())
+        assert await kept.end() == b""
+        assert not settling.done()
+        events["answer"].set()
+        assert (await waiting.answer()).body == b"hello"
+        await settling
 
 
 async def test_aclose_ends_idle_connections_handshakes_and_lingering_ones(server_tls):

@@ -180,6 +180,43 @@ async def test_the_limit_of_one_address_is_its_viewers():
         assert (await answered(listener, v1(VIEWER) + REQUEST)).body == VIEWER.encode()
 
 
+async def kept(stack: AsyncExitStack, listener: Listener, say: bytes) -> Wire:
+    """A connection that has been answered, and that the server knows to be idle."""
+    before = sum(stream.idle for stream in listener._streams)
+    connection = await stack.enter_async_context(connected(listener, PROXY, say + REQUEST))
+    await connection.answer()
+    await until(lambda: sum(stream.idle for stream in listener._streams) > before, "an idle connection")
+    return connection
+
+
+async def test_a_viewers_own_idle_connections_make_room_for_its_next_one():
+    async with listening(pending_per_address=3) as (listener, refused), AsyncExitStack() as stack:
+        others = await kept(stack, listener, v1(OTHER))
+        mine = [await kept(stack, listener, v1(VIEWER)) for _ in range(3)]
+        for one in mine:
+            await stack.enter_async_context(connected(listener, PROXY, v1(VIEWER)))
+            assert await one.end() == b""
+        await turned_away(listener, v1(VIEWER))  # those three are silent: none goes for it
+        assert (refused, listener.pending) == (["pending_per_address"], 4)
+        await others.send(REQUEST)
+        assert (await others.answer()).body == OTHER.encode()
+
+
+@pytest.mark.parametrize("say", [b"", v1(VIEWER)], ids=["trusted", "PROXY protocol"])
+async def test_any_idle_connection_makes_room_in_all(say):
+    limits = {"pending": 4, "pending_per_address": 3, "proxy_protocol": bool(say)}
+    async with listening(**limits) as (listener, refused), AsyncExitStack() as stack:
+        await held(stack, listener, 2, lambda _: b"")
+        first, second = await kept(stack, listener, say), await kept(stack, listener, say)
+        for one in first, second:
+            assert (await answered(listener, say + REQUEST)).status == 200
+            await until(lambda: listener.pending == 3, "the end of that")
+            await held(stack, listener, 1, lambda _: b"")
+            assert await one.end() == b""
+        await turned_away(listener, say)
+        assert refused == ["pending"]
+
+
 @pytest.mark.parametrize("proxy_protocol", [False, True])
 async def test_the_limit_in_all_is_for_proxies_too_and_that_of_one_address_is_not(proxy_protocol):
     limits = {"pending": 8, "pending_per_address": 3}
