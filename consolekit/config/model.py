@@ -182,7 +182,12 @@ class LimitsConfig:
         0.0,
         check=between(0),
     )
-    pending: int = option("Connections that have shown no token yet, in all.", 512, check=between(1))
+    pending: int = option(
+        "Connections that have shown no token yet, in all. Before another is turned away, the one that has "
+        "been idle longest is closed.",
+        512,
+        check=between(1),
+    )
     pending_per_address: int = option("The same from one address.", 32, check=between(1))
 
 
