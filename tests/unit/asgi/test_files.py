@@ -37,12 +37,3 @@ async def test_an_unknown_kind_is_bytes(folder: Path) -> None:
     connection = Connection({})
     await send_file(connection.send, folder / "unknown.kind", known="", cache="no-cache", head=False)
     assert (b"content-type", b"application/octet-stream") in connection.sent.get_nowait()["headers"]
-
-
-async def test_what_may_not_be_kept_is_sent_each_time(folder: Path) -> None:
-    connection, file = Connection({}), folder / "core" / "rfb.js"
-    await send_file(connection.send, file, known="", cache="no-store", head=False)
-    etag = dict(connection.sent.get_nowait()["headers"])[b"etag"].decode()
-    connection.sent.get_nowait()
-    await send_file(connection.send, file, known=etag, cache="no-store", head=False)
-    assert connection.sent.get_nowait()["status"] == 200
