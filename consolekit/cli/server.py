@@ -45,7 +45,6 @@ from consolekit.proxy.sessions import Limits
 _log = logging.getLogger(__name__)
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_COLLECT = (5_000, 20, 20)  # most of a console goes by itself: less often than Python's own 700, 10, 10
 _SETTLE_SECONDS = 1.0  # for answers that are under way when the last console has ended
 
 
@@ -291,7 +290,6 @@ async def _run(config: Config, kit: ConsoleKit, *, proxy: bool, api: bool) -> in
         loop.add_reader(int(lifeline), _orphaned, server, int(lifeline))
     await server.start()
     gc.freeze()  # what is here now stays: the collector need not look through it again and again
-    gc.set_threshold(*_COLLECT)
     manager.ready()
     await server.wait()
     manager.stopping()
