@@ -128,4 +128,6 @@ class Page(Handler):
         """Serve it, whatever the query says."""
         self.finish(self._kept.page)
 
-    head = get  # tornado leaves the body out
+    async def head(self) -> None:
+        """As ``get``; tornado leaves the body out."""
+        await self.get()
