@@ -156,7 +156,7 @@ def _boot(stack: contextlib.ExitStack, group: Path, root: Path) -> System:
         assert not ended, said.read_text()
         assert time.monotonic() < deadline, "systemd does not come up"
         for pid in _children(process):
-            if Path(f"/proc/{pid}/root/run/systemd/private").is_socket():
+            if Path("/proc", str(pid), "root", "run/systemd/private").is_socket():  # as it sees its own /run
                 return System(root, process, pid)
         time.sleep(0.02)
 

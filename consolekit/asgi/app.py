@@ -141,9 +141,10 @@ class AsgiConsoles:
     def _find(self, path: str) -> tuple[Path, str] | None:
         """The file of an address, and how it may be kept."""
         match = _FILE.fullmatch(path)
-        folder = self._folders.get(match["folder"]) if match is not None else None
-        file = find(folder, match["name"]) if match is not None and folder is not None else None
-        return None if match is None or file is None else (file, self._kept.cache_control(match["mark"]))
+        if match is None or match["folder"] not in self._folders:
+            return None
+        file = find(self._folders[match["folder"]], match["name"])
+        return None if file is None else (file, self._kept.cache_control(match["mark"]))
 
     async def _tell_outcome(self, request: Request, send: Send, *, head: bool) -> None:
         try:

@@ -62,7 +62,9 @@ class TextFormatter(logging.Formatter):
         own = itertools.islice(vars(record).items(), _STANDARD, None)
         line = f"{self._when(record.created)} {record.levelname:<7} {record.name}: " + _one_line(
             record.getMessage()
-            + "".join([f" {name}={value}" for name, value in own if name not in _NOT_OURS])
+            + "".join(
+                [f" {name}={value}" for name, value in own if name[:1] != "_" and name not in _NOT_OURS]
+            )
         )
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)

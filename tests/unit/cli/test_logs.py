@@ -146,29 +146,35 @@ def test_setting_up_again_replaces() -> None:
     assert second.text.count("once") == 1
 
 
+class StuckPipe:
+    """Takes the first piece when it is told to, and all others from then on."""
+
+    def __init__(self) -> None:
+        self.stuck, self.go = threading.Event(), threading.Event()
+        self.written: list[str] = []
+
+    def write(self, text: str) -> None:
+        self.stuck.set()
+        self.go.wait()
+        self.written.append(text)
+
+
 def test_a_pipe_that_nobody_reads_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "_QUEUE_LINES", 5)
     monkeypatch.setattr(logs, "_LAST_SECONDS", 0.0)
-    stuck, go = threading.Event(), threading.Event()
-    written: list[str] = []
-
-    def write(text: str) -> None:
-        stuck.set()
-        go.wait()
-        written.append(text)
-
-    handler = set_up("text", "info", write=write)
+    pipe = StuckPipe()
+    handler = set_up("text", "info", write=pipe.write)
     log = logging.getLogger("consolekit.test")
     log.info("first")
-    stuck.wait()
+    pipe.stuck.wait()
     for number in range(20):
         log.info("line %d", number)  # returns at once, whatever happens to the line
-    go.set()
+    pipe.go.set()
     monkeypatch.setattr(logs, "_LAST_SECONDS", 5.0)
     while not handler._lines.empty():
         pass
     handler.close()
-    assert "WARNING consolekit.cli.logs: 15 log lines were lost: nobody took them\n" in "".join(written)
+    assert "WARNING consolekit.cli.logs: 15 log lines were lost: nobody took them\n" in "".join(pipe.written)
     assert handler.lost == logs.lost() == 15
 
 
@@ -271,28 +277,23 @@ def test_the_descriptor_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_field_without_name_clashes() -> None:
     record = logging.makeLogRecord({"msg": "m", "name": "n", "levelname": "INFO", "created": 0.0})
     assert TextFormatter().format(record) == "1970-01-01T00:00:00.000Z INFO    n: m"
+    record.__dict__ |= {"_private": 1, "message": "m", "asctime": "then"}  # as other formatters leave them
+    assert TextFormatter().format(record) == "1970-01-01T00:00:00.000Z INFO    n: m"
 
 
 def written_together(messages: list[str]) -> list[str]:
     """What is written with one call each of lines that wait together."""
-    stuck, go = threading.Event(), threading.Event()
-    written: list[str] = []
-
-    def write(text: str) -> None:
-        stuck.set()
-        go.wait()
-        written.append(text)
-
-    handler = set_up("text", "info", write=write)
+    pipe = StuckPipe()
+    handler = set_up("text", "info", write=pipe.write)
     log = logging.getLogger("consolekit.test")
     log.info("first")
-    stuck.wait()
+    pipe.stuck.wait()
     for message in messages:
         log.info(message)
-    go.set()
+    pipe.go.set()
     handler.close()
-    assert "".join(written).count("\n") == len(messages) + 1
-    return written[1:]
+    assert "".join(pipe.written).count("\n") == len(messages) + 1
+    return pipe.written[1:]
 
 
 def test_lines_that_wait_are_written_together() -> None:
